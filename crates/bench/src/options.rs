@@ -1,0 +1,113 @@
+//! Arguments that several scenarios share, and their bounds.
+
+use crate::{Target, dialect::Dialect, marker};
+use clap::Args;
+use std::{net::IpAddr, time::Duration};
+
+/// The most sockets that one process opens.
+pub const MOST_SOCKETS: i64 = 19_000;
+
+/// The longest content, in bytes.
+pub const MOST_SIZE: i64 = 1 << 20;
+
+/// The longest measurement, in seconds.
+pub const MOST_SECONDS: i64 = 3600;
+
+/// The most messages of a run.
+pub const MOST_MESSAGES: i64 = 10_000_000;
+
+/// What every scenario against a node takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Node to connect to, loopback only; repeat it to spread the connections evenly (the publisher uses the first)
+    #[arg(long = "url", value_name = "URL", default_value = "ws://127.0.0.1:8765/")]
+    pub urls: Vec<Target>,
+    /// What the connections speak
+    #[arg(long, value_enum, default_value_t = Dialect::Json)]
+    pub dialect: Dialect,
+    /// Channel to use; by default one that no other run uses
+    #[arg(long, value_parser = parse_channel)]
+    pub channel: Option<String>,
+    /// Process whose processor time and memory are reported; repeat it for several
+    #[arg(long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    /// Loopback address to connect from: all of a machine's processes together have some 28,000 ports from each address
+    #[arg(long, value_name = "IP", value_parser = parse_source)]
+    pub source: Option<IpAddr>,
+    /// Seconds without any arrival after which the rest counts as lost
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub patience: u32,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its fields say it")]
+    pub output: Output,
+}
+
+/// How a result is told.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Print one JSON object instead of a summary
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 0 even if something was lost, doubled, out of order or broken
+    #[arg(long)]
+    pub allow_loss: bool,
+}
+
+impl Common {
+    /// The channel that was asked for, or one of this process alone.
+    pub fn channel(&self) -> String {
+        self.channel.clone().unwrap_or_else(|| format!("bench.{}", std::process::id()))
+    }
+
+    /// How long to wait without any arrival.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(u64::from(self.patience))
+    }
+}
+
+fn parse_channel(text: &str) -> Result<String, String> {
+    if text.contains(marker::PREFIX) {
+        return Err(format!("{:?} marks measured messages and can't be part of a channel", marker::PREFIX));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_source(text: &str) -> Result<IpAddr, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_loopback() => Ok(address),
+        _ => Err("a source is a loopback address, such as 127.0.1.1".to_owned()),
+    }
+}
+
+/// For clap: messages a second, above 0 and at most a million.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("a rate is a number above 0 and at most 1000000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_positive_and_bounded() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for text in ["0", "-1", "nan", "inf", "1000001", "x"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn connections_come_from_this_machine() {
+        assert!(parse_source("127.0.1.1").is_ok());
+        assert!(parse_source("192.168.0.1").is_err());
+    }
+
+    #[test]
+    fn a_channel_can_not_look_like_a_mark() {
+        assert!(parse_channel("afw:b").is_err());
+        assert_eq!(parse_channel("news"), Ok("news".to_owned()));
+    }
+}

@@ -1,0 +1,119 @@
+//! A subscriber that checks what it gets, as cheaply as can be: it looks for marks and parses nothing else.
+
+use crate::{
+    board::Board,
+    confirm::Confirmations,
+    dialect::Dialect,
+    error::Ended,
+    frame::{Frame, Opcode},
+    ledger::Ledger,
+    marker::Finder,
+    websocket::WebSocket,
+};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+/// What one subscriber saw.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// The messages.
+    pub ledger: Ledger,
+    /// Messages that the node said it left out.
+    pub dropped: u64,
+    /// Times that the node said its broker was away.
+    pub gaps: u64,
+    /// Errors that the node sent.
+    pub errors: Vec<String>,
+    /// How the connection ended, if it did.
+    pub ended: Option<Ended>,
+    finder: Finder,
+}
+
+/// The most texts of errors that one subscriber keeps.
+const MOST_ERRORS: usize = 4;
+
+/// A subscriber's account, shared with the task that reads for it.
+pub type SharedAccount = Rc<RefCell<Account>>;
+
+impl Account {
+    /// Begins anew with message `first`. What has ended stays ended.
+    pub fn restart(&mut self, first: u64) {
+        *self = Self { ledger: Ledger::starting_at(first), ended: self.ended.take(), ..Self::default() };
+    }
+
+    /// Enters an event that is no measured message.
+    pub fn take_event(&mut self, dialect: Dialect, payload: &[u8]) {
+        let Some(event) = dialect.decode(payload) else {
+            self.note(format!("not an event: {}", String::from_utf8_lossy(&payload[..payload.len().min(200)])));
+            return;
+        };
+        match event.kind.as_str() {
+            "dropped" => self.dropped += event.count.unwrap_or_default(),
+            "gap" => self.gaps += 1,
+            "error" => self.note(format!("{:?}: {:?}", event.code, event.message)),
+            _ => {}
+        }
+    }
+
+    /// Keeps the text of an error, if it is one of the first.
+    pub fn note(&mut self, error: String) {
+        if self.errors.len() < MOST_ERRORS {
+            self.errors.push(error);
+        }
+    }
+}
+
+/// All that a subscriber's task needs.
+#[derive(Debug)]
+pub struct Seat {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Its connection, subscribed.
+    pub socket: WebSocket,
+    /// What is spoken on it.
+    pub dialect: Dialect,
+    /// What this subscriber alone writes down.
+    pub account: SharedAccount,
+    /// What all write down.
+    pub board: Rc<Board>,
+    /// Where it confirms messages, if it is the one that does.
+    pub confirmations: Option<Arc<Confirmations>>,
+}
+
+/// Reads the connection until it ends, and writes down what arrives.
+pub async fn follow(seat: Seat) {
+    let Seat { mut socket, dialect, account, board, confirmations, .. } = seat;
+    loop {
+        let mut now = None;
+        let read = socket.read(&board.scratch, |frame| {
+            let now = *now.get_or_insert_with(|| board.clock.now());
+            take(&mut account.borrow_mut(), &board, confirmations.as_deref(), dialect, frame, now);
+        });
+        if let Err(ended) = read.await {
+            account.borrow_mut().ended = Some(ended);
+            return;
+        }
+    }
+}
+
+fn take(
+    account: &mut Account,
+    board: &Board,
+    confirmations: Option<&Confirmations>,
+    dialect: Dialect,
+    frame: Frame<'_>,
+    now: u64,
+) {
+    if !matches!(frame.opcode, Opcode::Text | Opcode::Binary) {
+        return;
+    }
+    match account.finder.find(frame.payload) {
+        Some(marker) => {
+            account.ledger.record(marker.sequence);
+            board.record(marker.nanos, now);
+            if let Some(confirmations) = confirmations {
+                confirmations.confirm(marker.sequence);
+            }
+        }
+        None => account.take_event(dialect, frame.payload),
+    }
+}

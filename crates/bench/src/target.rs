@@ -1,0 +1,78 @@
+//! Where a measurement goes: a node on this machine, never another one.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
+use thiserror::Error;
+
+/// A node's address on the loopback interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// The request target, with the leading slash.
+    pub path: String,
+}
+
+/// The text is no address of a node on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?}: {reason}; write it like ws://127.0.0.1:8765/")]
+pub struct InvalidTarget {
+    text: String,
+    reason: &'static str,
+}
+
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        let invalid = |reason| InvalidTarget { text: text.to_owned(), reason };
+        let rest = text.strip_prefix("ws://").ok_or_else(|| invalid("only ws:// is measured"))?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if path.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(invalid("a path has no spaces"));
+        }
+        let address =
+            address(authority).ok_or_else(|| invalid("the address is an IP address or localhost, and a port"))?;
+        if !address.ip().is_loopback() {
+            return Err(invalid("only loopback addresses are measured"));
+        }
+        Ok(Self { address, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
+    }
+}
+
+fn address(authority: &str) -> Option<SocketAddr> {
+    match authority.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?)),
+        None => authority.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, address: &str, path: &str) {
+        let target: Target = text.parse().unwrap();
+        assert_eq!((target.address, target.path.as_str()), (address.parse().unwrap(), path));
+    }
+
+    #[test]
+    fn a_target_has_an_address_and_a_path() {
+        check("ws://127.0.0.1:8765", "127.0.0.1:8765", "/");
+        check("ws://localhost:1/a/b?c", "127.0.0.1:1", "/a/b?c");
+        check("ws://[::1]:9/", "[::1]:9", "/");
+    }
+
+    #[test]
+    fn other_machines_and_other_schemes_are_refused() {
+        for text in
+            ["ws://10.0.0.1:8765", "ws://example.org:80", "wss://127.0.0.1:1", "ws://127.0.0.1", "ws://127.0.0.1:1/a b"]
+        {
+            assert!(text.parse::<Target>().unwrap_err().to_string().contains(text));
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A client's WebSocket on a bare socket.
+
+use crate::{
+    Error, Target,
+    dialect::{Command, Dialect},
+    error::Ended,
+    frame::{Frame, Opcode, Parser},
+    outgoing::Masker,
+    upgrade::upgrade,
+};
+use fanwire_protocol::frame::Opcode as Sent;
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+/// How long connecting, upgrading and subscribing may each take, in seconds.
+const PATIENCE: u64 = 20;
+
+/// The most bytes that wait to be written, beyond which answers to pings are left out.
+const MOST_PENDING: usize = 1 << 20;
+
+/// One buffer that all connections of a thread read into, each only within one step.
+#[derive(Debug)]
+pub struct Scratch(RefCell<Box<[u8]>>);
+
+impl Scratch {
+    /// A buffer of `size` bytes.
+    pub fn new(size: usize) -> Self {
+        Self(RefCell::new(vec![0; size].into_boxed_slice()))
+    }
+}
+
+/// How to open a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What is spoken on it.
+    pub dialect: Dialect,
+    /// `SO_RCVBUF`, in bytes; the system's default if absent.
+    pub receive_buffer: Option<u32>,
+    /// The local address; the system's choice if absent.
+    pub source: Option<IpAddr>,
+}
+
+/// An open WebSocket. Pings are answered while it is read.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: TcpStream,
+    address: SocketAddr,
+    dialect: Dialect,
+    parser: Parser,
+    masker: Masker,
+    unparsed: Vec<u8>,
+    pending: Vec<u8>,
+}
+
+impl WebSocket {
+    /// Connects to `target` and upgrades.
+    pub async fn connect(target: &Target, options: Options) -> Result<Self, Error> {
+        let address = target.address;
+        let opening = async {
+            let mut stream = dial(address, options).await.map_err(|source| Error::Connect { address, source })?;
+            let unparsed = upgrade(&mut stream, target, options.dialect).await?;
+            Ok(Self::new(stream, address, options.dialect, unparsed))
+        };
+        in_time(address, opening).await
+    }
+
+    fn new(stream: TcpStream, address: SocketAddr, dialect: Dialect, unparsed: Vec<u8>) -> Self {
+        Self {
+            stream,
+            address,
+            dialect,
+            parser: Parser::default(),
+            masker: Masker::default(),
+            unparsed,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Subscribes to `channel` and waits for the answer. Messages that arrive meanwhile are not looked at.
+    pub async fn subscribe(&mut self, scratch: &Scratch, channel: &str) -> Result<(), Error> {
+        self.command(&Command { kind: "subscribe", id: Some(0), channel: Some(channel), content: None });
+        let (address, dialect) = (self.address, self.dialect);
+        let answered = async {
+            loop {
+                let mut answer = None;
+                let read = self.read(scratch, |frame| {
+                    let event = dialect.decode(frame.payload).filter(|event| event.id == Some(0));
+                    answer = answer.take().or(event);
+                });
+                read.await.map_err(|ended| Error::Early { address, ended })?;
+                match answer {
+                    Some(event) if event.kind == "ok" => return Ok(()),
+                    Some(event) => {
+                        return Err(Error::Refused {
+                            channel: channel.to_owned(),
+                            code: event.code.unwrap_or(event.kind),
+                            message: event.message.unwrap_or_default(),
+                        });
+                    }
+                    None => {}
+                }
+            }
+        };
+        in_time(address, answered).await
+    }
+
+    /// Queues a command; it is written while the connection is read.
+    pub fn command(&mut self, command: &Command<'_>) {
+        self.masker.frame(self.dialect.opcode(), &self.dialect.encode(command), &mut self.pending);
+    }
+
+    /// Queues a WebSocket ping; `payload` is at most 125 bytes long.
+    pub fn ping(&mut self, payload: &[u8]) {
+        self.masker.frame(Sent::Ping, payload, &mut self.pending);
+    }
+
+    /// How many bytes wait to be written.
+    pub fn backlog(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Reads once, as soon as something has arrived, and hands every whole frame to `each`. Writes what is queued
+    /// meanwhile. May be dropped and called again at any time.
+    pub async fn read(&mut self, scratch: &Scratch, mut each: impl FnMut(Frame<'_>)) -> Result<(), Ended> {
+        poll_fn(|cx| self.poll_read(cx, scratch, &mut each)).await
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &Scratch,
+        each: &mut impl FnMut(Frame<'_>),
+    ) -> Poll<Result<(), Ended>> {
+        self.poll_write(cx)?;
+        if !self.unparsed.is_empty() {
+            let unparsed = std::mem::take(&mut self.unparsed);
+            return Poll::Ready(self.take(&unparsed, each));
+        }
+        let mut scratch = scratch.0.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(failed)?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Err(Ended::Eof));
+        }
+        let taken = self.take(buffer.filled(), each);
+        self.poll_write(cx)?;
+        Poll::Ready(taken)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        while !self.pending.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.pending) {
+                Poll::Ready(written) => drop(self.pending.drain(..written.map_err(failed)?)),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Frame<'_>)) -> Result<(), Ended> {
+        let Self { parser, masker, pending, .. } = self;
+        let mut closed = None;
+        parser.feed(bytes, |frame| {
+            match frame.opcode {
+                Opcode::Ping if pending.len() < MOST_PENDING => masker.frame(Sent::Pong, frame.payload, pending),
+                Opcode::Close => {
+                    masker.frame(Sent::Close, frame.payload.get(..2).unwrap_or_default(), pending);
+                    closed = Some(close_code(frame.payload));
+                }
+                _ => {}
+            }
+            each(frame);
+        })?;
+        closed.map_or(Ok(()), |code| Err(Ended::Closed(code)))
+    }
+
+    /// Waits, without reading, until the system reports an error for the socket, such as a reset by the peer.
+    pub async fn failed(&self) {
+        // Waiting fails only when the runtime ends, and then nobody waits for this.
+        let _ = self.stream.ready(Interest::ERROR).await;
+    }
+
+    /// The socket for blocking use, with the parser and what has arrived and not been parsed.
+    pub fn into_blocking(self) -> Result<(std::net::TcpStream, Parser, Vec<u8>), Error> {
+        let stream = self.stream.into_std().map_err(Error::system("socket for blocking use"))?;
+        stream.set_nonblocking(false).map_err(Error::system("socket for blocking use"))?;
+        Ok((stream, self.parser, self.unparsed))
+    }
+}
+
+/// The code in a Close frame's payload, 1005 where it has none (RFC 6455, section 7.1.5).
+fn close_code(payload: &[u8]) -> u16 {
+    payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: io::Error) -> Ended {
+    Ended::Failed(error.kind())
+}
+
+async fn in_time<T>(address: SocketAddr, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(Duration::from_secs(PATIENCE), work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Late { address, seconds: PATIENCE }),
+    }
+}
+
+/// A TCP connection to `address`.
+pub async fn dial(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(size) = options.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(source) = options.source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::{net::Ipv4Addr, pin::pin};
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_reset_is_seen_without_reading() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        peer.write_all(b"never read").await.unwrap();
+        stream.write_all(b"never read").await.unwrap();
+        peer.readable().await.unwrap();
+        let socket = WebSocket::new(stream, address, Dialect::Json, Vec::new());
+        let mut failed = pin!(socket.failed());
+        assert!(failed.as_mut().now_or_never().is_none());
+        // Closing with unread input resets (RFC 1122, section 4.2.2.13).
+        drop(peer);
+        failed.await;
+    }
+
+    #[test]
+    fn a_close_frame_without_a_code_counts_as_1005() {
+        assert_eq!([close_code(&[3, 0xf5, b'x']), close_code(&[3]), close_code(&[])], [1013, 1005, 1005]);
+    }
+}

@@ -1,0 +1,87 @@
+//! The load generator notices what a server does wrong, and finds nothing wrong with one that does all right.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use clap::Parser;
+use fanwire_bench::{Scenario, run};
+use serde_json::{Value, json};
+use support::{Fault, serve};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+/// The verdict and the report of a run of `arguments` against a server with `fault`.
+fn measure(fault: Fault, arguments: &str) -> (bool, Value) {
+    let url = format!("ws://{}/", serve(fault));
+    let fixed = ["x", "--url", &url, "--json", "--patience", "1"];
+    let (scenario, rest) = arguments.split_once(' ').unwrap();
+    let line = [&["x", scenario], &fixed[1..], &rest.split(' ').collect::<Vec<_>>()].concat();
+    let mut out = Vec::new();
+    let clean = run(Cli::try_parse_from(line).unwrap().scenario, &[], &mut out).unwrap();
+    (clean, serde_json::from_slice(&out).unwrap())
+}
+
+#[track_caller]
+fn check(fault: Fault, key: &str, expected: &Value) {
+    let (clean, report) = measure(fault, "fanout --subscribers 5 --rate 40 --seconds 1 --warmup 0");
+    assert_eq!(report["integrity"]["published"], 40, "{report}");
+    assert_eq!(&report["integrity"][key], expected, "{report}");
+    assert_eq!(clean, fault == Fault::None, "{report}");
+}
+
+#[test]
+fn a_right_server_is_clean() {
+    check(Fault::None, "received", &json!(200));
+}
+
+#[test]
+fn a_lost_message_is_noticed() {
+    check(Fault::Lose, "lost", &json!(1));
+}
+
+#[test]
+fn a_doubled_message_is_noticed() {
+    check(Fault::Double, "duplicated", &json!(1));
+}
+
+#[test]
+fn a_message_out_of_order_is_noticed() {
+    check(Fault::Delay, "out_of_order", &json!(1));
+}
+
+#[test]
+fn a_broken_frame_is_noticed() {
+    check(Fault::Break, "ended", &json!({"broken frame: reserved bits are set in first byte 0xc1": 1}));
+}
+
+#[test]
+fn a_closed_connection_is_noticed() {
+    check(Fault::Close, "ended", &json!({"closed with code 1013": 1}));
+}
+
+#[test]
+fn a_window_paces_the_publisher() {
+    let (clean, report) = measure(Fault::None, "fanout --subscribers 5 --saturate --window 1 --seconds 1 --warmup 0");
+    assert!(clean && report["integrity"]["published"].as_u64() > Some(1), "{report}");
+}
+
+#[test]
+fn loss_can_be_allowed() {
+    let arguments = "fanout --subscribers 5 --rate 40 --seconds 1 --warmup 0 --allow-loss";
+    assert!(measure(Fault::Lose, arguments).0);
+}
+
+#[test]
+fn a_stalled_connection_that_reads_on_sees_all_that_was_sent() {
+    let (clean, report) = measure(Fault::None, "stall --subscribers 3 --messages 100 --resume --wait 1");
+    assert!(clean, "{report}");
+    let expected = json!([{
+        "kind": "resumed", "messages": 100, "missing": 0, "disordered": 0, "told_dropped": 0, "errors": [],
+        "ended": "still open", "broken": false,
+    }]);
+    assert_eq!(report["outcomes"], expected);
+}

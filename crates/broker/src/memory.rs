@@ -1,0 +1,191 @@
+//! The embedded broker: joins a node with itself.
+
+use crate::{
+    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, PublishError, SubscribeError, feed, metrics::BrokerMetrics,
+};
+use fanwire_protocol::{ChannelName, Target};
+use futures_util::future::BoxFuture;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+
+/// How many publications may wait for the relay.
+const CAPACITY: usize = 1_024;
+
+/// How long a publication waits for room. The publisher is promised an answer within 2 s; the rest is for its way.
+const PATIENCE: Duration = Duration::from_millis(1_900);
+
+/// Joins a node with itself: what is published goes straight into the feed. Its link is always up.
+#[derive(Debug)]
+pub struct MemoryBroker {
+    shared: Arc<Shared>,
+    link: watch::Sender<LinkState>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    feed: mpsc::Sender<FeedItem>,
+    subscribed: Mutex<HashSet<ChannelName>>,
+    metrics: BrokerMetrics,
+}
+
+impl MemoryBroker {
+    /// A broker and its feed.
+    pub fn start(metrics: BrokerMetrics) -> (Arc<Self>, Feed) {
+        let (sender, receiver) = feed(CAPACITY);
+        metrics.link_up.set(1);
+        let shared = Arc::new(Shared { feed: sender, subscribed: Mutex::default(), metrics });
+        (Arc::new(Self { shared, link: watch::Sender::new(LinkState::Up) }), receiver)
+    }
+
+    fn change(&self, apply: impl FnOnce(&mut HashSet<ChannelName>)) {
+        let mut subscribed = self.shared.subscribed();
+        apply(&mut subscribed);
+        self.shared.metrics.subscriptions.set(i64::try_from(subscribed.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Shared {
+    async fn publish(&self, delivery: Delivery) -> Result<(), PublishError> {
+        let unavailable = |reason: &str| PublishError::Unavailable(reason.to_owned());
+        let room = match timeout(PATIENCE, self.feed.reserve()).await {
+            Ok(room) => room.map_err(|_| unavailable("the node is stopping"))?,
+            Err(_) => return Err(unavailable("the node is behind; try again later")),
+        };
+        if self.is_wanted(&delivery) {
+            self.metrics.received.inc();
+            room.send(FeedItem::Deliveries(vec![delivery]));
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, delivery: &Delivery) -> bool {
+        match &delivery.publication.target {
+            Target::Broadcast => true,
+            Target::Channel(channel) => self.subscribed().contains(channel),
+        }
+    }
+
+    fn subscribed(&self) -> MutexGuard<'_, HashSet<ChannelName>> {
+        // A set is never left half changed.
+        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Broker for MemoryBroker {
+    fn publish(&self, delivery: Delivery) -> BoxFuture<'static, Result<Accepted, PublishError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let since = Instant::now();
+            let outcome = shared.publish(delivery).await;
+            shared.metrics.published(&outcome, since.elapsed());
+            outcome.map(|()| acknowledged())
+        })
+    }
+
+    fn subscribe(&self, channel: &ChannelName) -> BoxFuture<'static, Result<(), SubscribeError>> {
+        self.change(|subscribed| {
+            subscribed.insert(channel.clone());
+        });
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn unsubscribe(&self, channel: &ChannelName) {
+        self.change(|subscribed| {
+            subscribed.remove(channel);
+        });
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.subscribe()
+    }
+}
+
+fn acknowledged() -> Accepted {
+    let (answer, accepted) = oneshot::channel();
+    // The receiver is in our hands.
+    let _ = answer.send(Ok(()));
+    accepted
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use fanwire_protocol::{Content, Publication};
+    use prometheus::Registry;
+
+    fn start() -> (Arc<MemoryBroker>, Feed) {
+        MemoryBroker::start(BrokerMetrics::register(&Registry::new()).unwrap())
+    }
+
+    fn channel(name: &str) -> ChannelName {
+        ChannelName::parse(name).unwrap()
+    }
+
+    fn delivery(target: Target, text: &str) -> Delivery {
+        let publication = Arc::new(Publication::new(target, Content::string(text)));
+        Delivery { publication, except: None, published_at: 7 }
+    }
+
+    fn content(item: FeedItem) -> Vec<Content> {
+        let FeedItem::Deliveries(deliveries) = item else { panic!("a gap in memory") };
+        deliveries.into_iter().map(|delivery| delivery.publication.content.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_subscribed_and_broadcasts_arrive_in_order() {
+        let (broker, mut feed) = start();
+        broker.subscribe(&channel("a")).await.unwrap();
+        broker.subscribe(&channel("b")).await.unwrap();
+        broker.unsubscribe(&channel("b"));
+        for (target, text) in [
+            (Target::Channel(channel("a")), "1"),
+            (Target::Channel(channel("b")), "nobody's"),
+            (Target::Broadcast, "2"),
+            (Target::Channel(channel("a")), "3"),
+        ] {
+            let accepted = broker.publish(delivery(target, text)).await.unwrap();
+            assert_eq!(accepted.await.unwrap(), Ok(()));
+        }
+        for text in ["1", "2", "3"] {
+            assert_eq!(content(feed.recv().await.unwrap()), [Content::string(text)]);
+        }
+        assert!(feed.try_recv().is_err());
+        assert_eq!(*broker.link().borrow(), LinkState::Up);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn publishing_waits_for_room_and_then_says_so() {
+        let (broker, mut feed) = start();
+        for _ in 0..CAPACITY {
+            broker.publish(delivery(Target::Broadcast, "x")).await.unwrap();
+        }
+        let since = Instant::now();
+        let refused = broker.publish(delivery(Target::Broadcast, "late")).await;
+        assert!(matches!(refused, Err(PublishError::Unavailable(_))));
+        assert_eq!(since.elapsed(), PATIENCE);
+
+        let waiting = tokio::spawn(broker.publish(delivery(Target::Broadcast, "last")));
+        tokio::task::yield_now().await;
+        for _ in 0..CAPACITY {
+            assert_eq!(content(feed.recv().await.unwrap()), [Content::string("x")]);
+        }
+        waiting.await.unwrap().unwrap();
+        assert_eq!(content(feed.recv().await.unwrap()), [Content::string("last")]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_that_it_was_published_when_the_relay_has_gone() {
+        let (broker, feed) = start();
+        drop(feed);
+        let refused = broker.publish(delivery(Target::Broadcast, "x")).await;
+        assert!(matches!(refused, Err(PublishError::Unavailable(_))));
+    }
+}

@@ -1,0 +1,168 @@
+//! Makes the link to Redis, watches it, and makes it again.
+
+use crate::{
+    FeedItem, LinkState,
+    redis::{
+        Shared,
+        backoff::Backoff,
+        connect::{Connections, connect},
+        end::End,
+        endpoint::Endpoint,
+        heartbeat::Heartbeat,
+        outlet::Outlet,
+        publisher::Publisher,
+        reader::{Reader, remains},
+        writer,
+    },
+};
+use redis::aio::MultiplexedConnection;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tracing::{debug, error, info, warn};
+
+/// What it takes to make links.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint: Endpoint,
+    pub(super) feed: mpsc::Sender<FeedItem>,
+}
+
+impl Link {
+    /// Keeps the link until nobody takes from the feed any more. All that works for it ends when this is dropped.
+    pub(super) async fn keep(self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let (end, lived) = self.once().await;
+            if end == End::FeedClosed {
+                return;
+            }
+            sleep(backoff.after(lived, rand::random())).await;
+            self.shared.metrics.reconnects.inc();
+        }
+    }
+
+    /// One link from its beginning to its end; also how long it could be used.
+    async fn once(&self) -> (End, Duration) {
+        // Declared first, hence dropped last: the link is down before its tasks are gone.
+        let mut tasks = JoinSet::new();
+        let mut up = Up::not_yet(&self.shared);
+        let end = match connect(&self.endpoint, self.shared.node).await {
+            Ok(connections) => self.serve(connections, &mut tasks, &mut up).await,
+            Err(reason) => End::Lost(reason),
+        };
+        let lived = up.end(&self.reason(&end));
+        // Answers everything that is on its way; and the next link's gap must stand behind all that this one read.
+        tasks.shutdown().await;
+        (end, lived)
+    }
+
+    async fn serve<D>(&self, connections: Connections<D>, tasks: &mut JoinSet<End>, up: &mut Up<'_>) -> End
+    where
+        D: Future<Output = ()> + Send + 'static,
+    {
+        let Connections { subscriber, publishing, driver } = connections;
+        let shared = &self.shared;
+        let heartbeat = Arc::new(Heartbeat::new(shared.names.heartbeat(shared.node), rand::random()));
+
+        let (stream, rest) = remains(subscriber);
+        let (read, write) = stream.into_split();
+        let outlet = Outlet::new(self.feed.clone());
+        let (reader, came_round) = Reader::new(read, rest, outlet, Arc::clone(&heartbeat), Arc::clone(shared));
+
+        shared.interest.link_made();
+        tasks.spawn(lost(async {
+            driver.await;
+            "Redis closed the publishing connection".to_owned()
+        }));
+        tasks.spawn(reader.run());
+        tasks.spawn(lost(writer::run(write, Arc::clone(&shared.interest))));
+        tokio::select! {
+            end = first_end(tasks) => return end,
+            () = shared.interest.settled() => {}
+        }
+        tasks.spawn(lost(heartbeat.run(publishing.clone())));
+        tokio::select! {
+            end = first_end(tasks) => return end,
+            Ok(()) = came_round => {}
+        }
+        up.begin(tasks, publishing);
+        info!(redis = %self.endpoint, "the link to Redis is up");
+        first_end(tasks).await
+    }
+
+    /// Says why a link ended, without secrets; logs it once, not at each attempt.
+    fn reason(&self, end: &End) -> String {
+        let reason = match end {
+            End::FeedClosed => "the node is stopping".to_owned(),
+            End::Lost(reason) => self.endpoint.scrub(reason),
+        };
+        if *self.shared.link.borrow() == LinkState::Down(reason.clone()) {
+            debug!(redis = %self.endpoint, reason, "the link to Redis is still down");
+        } else {
+            warn!(redis = %self.endpoint, reason, "the link to Redis is down");
+        }
+        reason
+    }
+}
+
+/// While it lives the link may be used; however it ends, it is down then.
+struct Up<'a> {
+    shared: &'a Shared,
+    since: Option<Instant>,
+    ended: bool,
+}
+
+impl<'a> Up<'a> {
+    fn not_yet(shared: &'a Shared) -> Self {
+        Self { shared, since: None, ended: false }
+    }
+
+    fn begin(&mut self, tasks: &mut JoinSet<End>, publishing: MultiplexedConnection) {
+        let publisher = Publisher::new(publishing, self.shared.gate.open());
+        tasks.spawn(lost(publisher.run()));
+        self.shared.interest.accept();
+        self.shared.metrics.link_up.set(1);
+        self.shared.link.send_replace(LinkState::Up);
+        self.since = Some(Instant::now());
+    }
+
+    fn end(mut self, reason: &str) -> Duration {
+        self.close(reason);
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn close(&mut self, reason: &str) {
+        self.ended = true;
+        self.shared.link.send_replace(LinkState::Down(reason.to_owned()));
+        self.shared.metrics.link_up.set(0);
+        self.shared.gate.close();
+        self.shared.interest.link_lost();
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close("the node is stopping");
+        }
+    }
+}
+
+async fn lost(task: impl Future<Output = String>) -> End {
+    End::Lost(task.await)
+}
+
+/// A link is as good as the first of its tasks to end.
+async fn first_end(tasks: &mut JoinSet<End>) -> End {
+    match tasks.join_next().await {
+        Some(Ok(end)) => end,
+        Some(Err(failure)) => {
+            error!(%failure, "a task of the link to Redis failed");
+            End::Lost("internal error".to_owned())
+        }
+        None => End::Lost("nothing works for the link".to_owned()),
+    }
+}

@@ -1,0 +1,144 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::{
+    Accepted, PublishError,
+    metrics::BrokerMetrics,
+    redis::ticket::{ANSWER_WITHIN, Ticket},
+};
+use prometheus::Registry;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo};
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    task::JoinSet,
+};
+
+fn metrics() -> Arc<BrokerMetrics> {
+    Arc::new(BrokerMetrics::register(&Registry::new()).unwrap())
+}
+
+#[track_caller]
+fn check_fitting(lengths: &[usize], expected: usize) {
+    let metrics = metrics();
+    let job = |length: &usize| Job {
+        name: "c".into(),
+        payload: vec![0; *length],
+        ticket: Ticket::new(Arc::clone(&metrics)).0,
+    };
+    assert_eq!(fitting(&lengths.iter().map(job).collect::<Vec<_>>()), expected);
+}
+
+#[test]
+fn a_batch_is_bounded_by_number_and_bytes() {
+    check_fitting(&[10], 1);
+    check_fitting(&[10, MAX_BYTES - 10, 1], 2);
+    check_fitting(&[MAX_BYTES + 1, 1], 1);
+    check_fitting(&[1; MAX_JOBS + 1], MAX_JOBS);
+}
+
+/// A publisher over a pipe of `room` bytes, and the other end of the pipe.
+struct Rig {
+    jobs: mpsc::Sender<Job>,
+    far: DuplexStream,
+    tasks: JoinSet<()>,
+    metrics: Arc<BrokerMetrics>,
+}
+
+impl Rig {
+    async fn new(room: usize) -> Self {
+        let (near, far) = duplex(room);
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(MAX_IN_FLIGHT);
+        let info = "redis://127.0.0.1".into_connection_info().unwrap().redis_settings().clone();
+        let info = info.set_skip_set_lib_name();
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, near, config).await.unwrap();
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver);
+        tasks.spawn(async move { drop(Publisher::new(connection, queue).run().await) });
+        Self { jobs, far, tasks, metrics: metrics() }
+    }
+
+    async fn publish(&self, n: usize, padding: usize) -> Accepted {
+        let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
+        let payload = format!("<{n}>{}", "x".repeat(padding)).into_bytes();
+        self.jobs.send(Job { name: "c".into(), payload, ticket }).await.unwrap();
+        accepted
+    }
+
+    /// The numbers of the publications that can be read from the pipe, in order.
+    async fn read(mut self) -> Vec<usize> {
+        drop(self.jobs);
+        self.tasks.shutdown().await;
+        let mut bytes = Vec::new();
+        self.far.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        text.split('<').skip(1).filter_map(|rest| rest.split_once('>')?.0.parse().ok()).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_frozen_redis_never_got_is_unavailable_and_the_rest_may_be_delivered() {
+    let rig = Rig::new(10_000).await;
+    let mut answers = Vec::new();
+    // More than fit into the batches on their way; as many as the queue takes besides.
+    for n in 0..MAX_IN_FLIGHT + 100 {
+        answers.push((n, rig.publish(n, MAX_BYTES).await));
+    }
+    let since = Instant::now();
+    let (mut unavailable, mut unanswered) = (Vec::new(), Vec::new());
+    for (n, answer) in answers {
+        match answer.await.unwrap().unwrap_err() {
+            PublishError::Unavailable(_) => unavailable.push(n),
+            PublishError::Timeout => unanswered.push(n),
+        }
+    }
+    assert!(since.elapsed() < ANSWER_WITHIN + std::time::Duration::from_millis(10));
+    assert_eq!(unanswered, (0..MAX_IN_FLIGHT).collect::<Vec<_>>());
+    assert_eq!(unavailable.len(), 100);
+    assert!(rig.read().await.iter().all(|n| unanswered.contains(n)));
+}
+
+/// Batches are handed over one by one although none is answered, and in order even where tokio's budget is used up.
+#[tokio::test]
+async fn order_is_kept_over_many_batches() {
+    let rig = Rig::new(16 * 1024 * 1024).await;
+    let mut answers = Vec::new();
+    for n in 0..3_000 {
+        answers.push(rig.publish(n, 0).await);
+    }
+    while rig.jobs.capacity() < QUEUE {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    let read = rig.read().await;
+    assert_eq!(read, (0..read.len()).collect::<Vec<_>>());
+    assert_eq!(read.len(), 3_000);
+}
+
+#[tokio::test]
+async fn each_gets_the_answer_to_its_own() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let (good, bad, dropped) = (rig.publish(1, 0).await, rig.publish(2, 0).await, rig.publish(3, 0).await);
+    drop(dropped);
+    let last = rig.publish(4, 0).await;
+    rig.far.write_all(b":7\r\n-NOPERM no\r\n:0\r\n:1\r\n").await.unwrap();
+    assert_eq!(good.await.unwrap(), Ok(()));
+    let refused = PublishError::Unavailable("Redis refused it: NOPERM no".to_owned());
+    assert_eq!(bad.await.unwrap(), Err(refused));
+    assert_eq!(last.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_leaves_no_question_open() {
+    let Rig { jobs, far, mut tasks, metrics } = Rig::new(1024 * 1024).await;
+    let (ticket, accepted) = Ticket::new(metrics);
+    jobs.send(Job { name: "c".into(), payload: Vec::new(), ticket }).await.unwrap();
+    while jobs.capacity() < QUEUE {
+        tokio::task::yield_now().await;
+    }
+    drop(far);
+    assert_eq!(accepted.await.unwrap(), Err(PublishError::Timeout));
+    while tasks.join_next().await.is_some() {}
+    assert!(jobs.is_closed());
+}

@@ -1,0 +1,156 @@
+//! The reading half of the subscriber link: one ordered way from Redis to the feed.
+
+use crate::{
+    envelope,
+    redis::{
+        Shared,
+        connect::Subscriber,
+        end::End,
+        heartbeat::Heartbeat,
+        outlet::Outlet,
+        reply::{Replies, Reply},
+        watch::Watch,
+    },
+};
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+use tracing::debug;
+
+/// How many bytes are read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// A buffer that a long reply made longer than this is given back.
+const KEPT: usize = 1024 * 1024;
+
+/// Reads what Redis sends.
+pub(super) struct Reader<S> {
+    stream: S,
+    buffer: BytesMut,
+    replies: Replies,
+    watch: Watch,
+    outlet: Outlet,
+    heartbeat: Arc<Heartbeat>,
+    shared: Arc<Shared>,
+    /// Told when the first heartbeat came round.
+    came_round: Option<oneshot::Sender<()>>,
+}
+
+impl<S: AsyncRead + Unpin> Reader<S> {
+    pub(super) fn new(
+        stream: S,
+        (buffer, replies): (BytesMut, Replies),
+        outlet: Outlet,
+        heartbeat: Arc<Heartbeat>,
+        shared: Arc<Shared>,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let (tell, came_round) = oneshot::channel();
+        let came = Some(tell);
+        (
+            Self { stream, buffer, replies, watch: Watch::default(), outlet, heartbeat, shared, came_round: came },
+            came_round,
+        )
+    }
+
+    /// Reads until the link ends.
+    pub(super) async fn run(mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    /// What one read brings goes into the feed together. While the feed is full nothing is read, and the watch stands.
+    async fn turn(&mut self) -> Result<(), End> {
+        self.read().await?;
+        while let Some(reply) = self.replies.next(&mut self.buffer).map_err(|error| End::Lost(error.to_string()))? {
+            self.take(reply).await?;
+        }
+        self.outlet.flush().await?;
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT {
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), End> {
+        self.buffer.reserve(CHUNK);
+        let since = Instant::now();
+        let read = timeout(self.watch.patience(), self.stream.read_buf(&mut self.buffer)).await;
+        match read {
+            Ok(Ok(0)) => Err(End::Lost("Redis closed the subscriber connection".to_owned())),
+            Ok(Ok(bytes)) => {
+                self.watch.bytes(since.elapsed());
+                self.shared.metrics.received_bytes.inc_by(bytes as u64);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(End::Lost(format!("reading from Redis failed: {error}"))),
+            Err(_) => Err(End::Lost(self.watch.verdict().to_string())),
+        }
+    }
+
+    async fn take(&mut self, reply: Reply) -> Result<(), End> {
+        match reply {
+            Reply::Message { name, payload } if *name == *self.heartbeat.name.as_bytes() => self.beat(&payload).await,
+            Reply::Message { payload, .. } => self.deliver(&payload).await,
+            Reply::Confirmed { name, subscribed } => {
+                self.shared.interest.confirmed(&name, subscribed);
+                Ok(())
+            }
+            Reply::Refused(text) => Err(End::Lost(format!("Redis refused a subscription: {text}"))),
+            Reply::Other => Ok(()),
+        }
+    }
+
+    async fn deliver(&mut self, payload: &Bytes) -> Result<(), End> {
+        match envelope::decode(payload) {
+            Ok(envelope) => {
+                self.shared.metrics.received.inc();
+                Ok(self.outlet.push(envelope.delivery, payload.len()).await?)
+            }
+            Err(error) => {
+                self.shared.metrics.invalid.inc();
+                debug!(%error, "skipped a message from Redis");
+                Ok(())
+            }
+        }
+    }
+
+    async fn beat(&mut self, payload: &[u8]) -> Result<(), End> {
+        let Some(sent) = self.heartbeat.sent_at(payload) else { return Ok(()) };
+        self.watch.heartbeat();
+        self.shared.metrics.heartbeat.observe(sent.elapsed().as_secs_f64());
+        if self.outlet.is_holding() {
+            self.open().await?;
+        }
+        // Only now: a gap that did not reach the feed is told of by the next link.
+        self.shared.window.round(sent);
+        Ok(())
+    }
+
+    /// The first heartbeat is sent when every subscription is in place. So the link is up now, even if the feed is full.
+    async fn open(&mut self) -> Result<(), End> {
+        let gap = self.shared.window.gap();
+        if let Some(came_round) = self.came_round.take() {
+            // The link that waits for it has this reader, so it is there.
+            let _ = came_round.send(());
+        }
+        if let Some(gap) = self.outlet.open(gap).await? {
+            self.shared.metrics.gap(gap.duration);
+        }
+        Ok(())
+    }
+}
+
+/// What a connection has, taken apart for a reader.
+pub(super) fn remains(subscriber: Subscriber) -> (tokio::net::TcpStream, (BytesMut, Replies)) {
+    (subscriber.stream, (subscriber.buffer, subscriber.replies))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What Redis says on the subscriber link.
+
+use bytes::{Buf, Bytes, BytesMut};
+use redis::{ServerError, Value, ValueCodec};
+use thiserror::Error;
+use tokio_util::codec::Decoder;
+
+/// How long a reply is at most, in bytes. No publication comes near; whoever sends more is no Redis of ours.
+pub(super) const MAX_REPLY: usize = 64 * 1024 * 1024;
+
+/// One reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// Something was published.
+    Message {
+        /// To which Redis channel.
+        name: Vec<u8>,
+        /// What.
+        payload: Bytes,
+    },
+    /// A subscription was made or ended.
+    Confirmed {
+        /// Of which Redis channel.
+        name: String,
+        /// Whether it was made.
+        subscribed: bool,
+    },
+    /// A command was refused.
+    Refused(String),
+    /// The answer to any other command.
+    Other,
+}
+
+/// Why bytes are no reply.
+#[derive(Debug, Error)]
+pub(super) enum InvalidReply {
+    #[error("Redis sent what is not its protocol: {0}")]
+    Malformed(#[from] redis::RedisError),
+    #[error("Redis sent a reply of more than {MAX_REPLY} bytes")]
+    TooLong,
+}
+
+/// Takes replies out of what was read.
+///
+/// The parser is that of the redis crate, which has it for its own tests only; the other one there is, of the crate
+/// redis-protocol, starts anew at each read of a long reply and is kept by fewer. The crate's Pub/Sub connection is no
+/// choice: it queues without bound.
+#[derive(Default)]
+pub(super) struct Replies {
+    codec: ValueCodec,
+    /// How many bytes of the reply that has begun were taken out of the buffer already.
+    consumed: usize,
+}
+
+impl Replies {
+    /// The next reply in `buffer`, as soon as it is complete.
+    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, InvalidReply> {
+        if !buffer.has_remaining() {
+            return Ok(None);
+        }
+        let before = buffer.len();
+        match self.codec.decode(buffer)? {
+            Some(value) => {
+                self.consumed = 0;
+                Ok(Some(classify(value)))
+            }
+            None => {
+                self.consumed += before - buffer.len();
+                if self.consumed + buffer.len() > MAX_REPLY { Err(InvalidReply::TooLong) } else { Ok(None) }
+            }
+        }
+    }
+}
+
+fn classify(value: Value) -> Reply {
+    match value {
+        Value::ServerError(error) => Reply::Refused(server_text(&error)),
+        Value::Array(parts) => push(parts).unwrap_or(Reply::Other),
+        _ => Reply::Other,
+    }
+}
+
+fn push(parts: Vec<Value>) -> Option<Reply> {
+    let mut parts = parts.into_iter();
+    let kind = bulk(parts.next()?)?;
+    let name = bulk(parts.next()?)?;
+    match kind.as_slice() {
+        b"message" => Some(Reply::Message { name, payload: bulk(parts.next()?)?.into() }),
+        b"subscribe" => Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: true }),
+        b"unsubscribe" => Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: false }),
+        _ => None,
+    }
+}
+
+fn bulk(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// An error as Redis wrote it.
+pub(super) fn server_text(error: &ServerError) -> String {
+    match error.details() {
+        Some(details) => format!("{} {details}", error.code()),
+        None => error.code().to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn replies(bytes: &[u8], cut: usize) -> Result<Vec<Reply>, InvalidReply> {
+        let (mut decoder, mut buffer, mut replies) = (Replies::default(), BytesMut::new(), Vec::new());
+        for piece in bytes.chunks(cut) {
+            buffer.extend_from_slice(piece);
+            while let Some(reply) = decoder.next(&mut buffer)? {
+                replies.push(reply);
+            }
+        }
+        Ok(replies)
+    }
+
+    const SOME: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n\
+        *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\n\x00\r\n\xff\r\n\
+        +OK\r\n-NOPERM no\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n";
+
+    fn expected() -> Vec<Reply> {
+        vec![
+            Reply::Confirmed { name: "a".to_owned(), subscribed: true },
+            Reply::Message { name: b"a".to_vec(), payload: Bytes::from_static(b"\x00\r\n\xff") },
+            Reply::Other,
+            Reply::Refused("NOPERM no".to_owned()),
+            Reply::Other,
+            Reply::Confirmed { name: "a".to_owned(), subscribed: false },
+        ]
+    }
+
+    #[test]
+    fn a_reply_that_never_ends_is_given_up() {
+        let mut decoder = Replies::default();
+        let mut buffer = BytesMut::from(&b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$999999999\r\n"[..]);
+        assert_eq!(decoder.next(&mut buffer).unwrap(), None);
+        buffer.resize(MAX_REPLY, b'x');
+        assert!(matches!(decoder.next(&mut buffer), Err(InvalidReply::TooLong)));
+    }
+
+    #[test]
+    fn what_is_no_redis_is_an_error() {
+        assert!(matches!(replies(b"HTTP/1.1 400 Bad Request\r\n\r\n", 1024), Err(InvalidReply::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn replies_are_the_same_however_they_are_cut(cut in 1usize..SOME.len() + 1) {
+            prop_assert_eq!(replies(SOME, cut).unwrap(), expected());
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 1..200), cut in 1usize..20) {
+            let _ = replies(&bytes, cut);
+        }
+
+        #[test]
+        fn garbage_that_looks_right_never_panics(text in "([*$:+-]-?[0-9]{1,20}\r\n|[a-z]{1,3}\r\n){1,12}", cut in 1usize..20) {
+            let _ = replies(text.as_bytes(), cut);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Arguments of the command line.
+
+use crate::config::{Environment, FileChoice, Flag, Inputs};
+use clap::{Parser, Subcommand, ValueEnum};
+use fanwire_client::Encoding;
+use std::{path::PathBuf, time::Duration};
+
+const DEFAULT_FILE: &str = "config/fanwire.toml";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   refused by the node, or failed otherwise
+  2   wrong usage
+  3   no connection to the node
+  4   timed out
+  78  the configuration is wrong";
+
+const EXAMPLES: &str = "\
+Examples:
+  fanwire                                    a node with the embedded memory broker
+  FANWIRE_REDIS__URL=redis://127.0.0.1:6379 fanwire serve
+                                             a node of the cluster on that Redis
+  fanwire check --config node.toml           what that file comes to
+  fanwire sub news                           prints what is published to news
+  fanwire pub news 'hello'                   publishes to news
+  fanwire pub --broadcast 'hello'            sends to every connection";
+
+const CONFIGURATION: &str = "\
+Where values come from, the later ones winning:
+  1. defaults
+  2. config/fanwire.toml in the working directory if there is one, or --config FILE
+  3. environment variables: FANWIRE_GROUP__KEY, as in FANWIRE_HEARTBEAT__INTERVAL=20s
+  4. flags: --set KEY=VALUE, as in --set heartbeat.interval=20s
+
+`fanwire check` shows every key with its value and where that comes from.
+Times are written with their unit (250ms, 20s, 1m 30s, 1h), sizes too (512B, 64KiB).
+Whatever is not understood is an error; nothing falls back to a default.";
+
+/// Fanwire: a horizontally scalable WebSocket gateway.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "fanwire", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+impl Args {
+    /// The command; `serve` if none was given.
+    pub(crate) fn command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.sources))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node until SIGTERM or Ctrl-C; then drain it and exit.
+    #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
+    Serve(Sources),
+    /// Load the configuration as `serve` would, and print it or all that is wrong with it.
+    ///
+    /// What it prints is itself a configuration file, except that secrets are hidden.
+    #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
+    Check(Sources),
+    /// Publish to a channel, or broadcast to every connection.
+    #[command(after_help = format!("{PUB_EXAMPLES}\n\n{EXIT_CODES}"))]
+    #[command(
+        override_usage = "fanwire pub [OPTIONS] CHANNEL CONTENT\n       fanwire pub [OPTIONS] --broadcast CONTENT"
+    )]
+    Pub(PubArgs),
+    /// Print what is published to channels, and broadcasts.
+    #[command(after_help = format!("{SUB_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Sub(SubArgs),
+}
+
+/// Sources of the configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sources {
+    /// The configuration file, instead of config/fanwire.toml; it must exist.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect (server.listen).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The Redis that joins the nodes (redis.url). Other users of the machine may see it, so a password is better
+    /// given in FANWIRE_REDIS__URL.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Any key of the configuration; can be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// What to load the configuration from.
+    pub(crate) fn inputs<'a>(&self, environment: &'a Environment) -> Inputs<'a> {
+        let named = |path: &PathBuf| FileChoice::Named(path.clone());
+        let file = self.config.as_ref().map_or_else(|| FileChoice::IfPresent(DEFAULT_FILE.into()), named);
+        let set = self.set.iter().map(|(key, value)| ("--set", key.as_str(), value));
+        let listen = self.listen.iter().map(|value| ("--listen", "server.listen", value));
+        let redis = self.redis.iter().map(|value| ("--redis", "redis.url", value));
+        let flag = |(name, key, value): (_, &str, &String)| Flag { name, key: key.to_owned(), value: value.clone() };
+        Inputs { file, environment, flags: set.chain(listen).chain(redis).map(flag).collect() }
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("expected KEY=VALUE, such as heartbeat.interval=20s")?;
+    Ok((pair.0.trim().to_owned(), pair.1.to_owned()))
+}
+
+/// Which node, and how to talk to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EndpointArgs {
+    /// The node, or the load balancer before the nodes.
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8765")]
+    pub(crate) url: String,
+    /// How messages are spelt on the wire.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) encoding: EncodingArg,
+}
+
+/// How messages are spelt on the wire.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum EncodingArg {
+    /// fanwire.v1.json
+    #[default]
+    Json,
+    /// fanwire.v1.msgpack
+    Msgpack,
+}
+
+impl From<EncodingArg> for Encoding {
+    fn from(encoding: EncodingArg) -> Self {
+        match encoding {
+            EncodingArg::Json => Self::Json,
+            EncodingArg::Msgpack => Self::MessagePack,
+        }
+    }
+}
+
+const PUB_EXAMPLES: &str = "\
+Examples:
+  fanwire pub news 'hello'                   the text hello to the subscribers of news
+  fanwire pub --json news '{\"a\": [1, 2]}'    a JSON value
+  tail -f log | fanwire pub news -           each line as a publication, in order
+  fanwire pub --broadcast 'hello'            to every connection of the cluster
+  fanwire pub news -- -5                     a content that begins with a dash";
+
+/// Arguments of `pub`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PubArgs {
+    /// The channel; with --broadcast, the content.
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) first: String,
+    /// What to publish; `-` reads it from standard input, each line a publication.
+    #[arg(value_name = "CONTENT", required_unless_present = "broadcast", conflicts_with = "broadcast")]
+    pub(crate) second: Option<String>,
+    /// Send to every connection of the cluster instead of to a channel.
+    #[arg(long)]
+    pub(crate) broadcast: bool,
+    /// Read the content as JSON; without this it is a text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time for connecting, and for the node's answer to each publication.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+const SUB_EXAMPLES: &str = "\
+Examples:
+  fanwire sub news sport                     what is published to either, and broadcasts
+  fanwire sub                                broadcasts alone
+  fanwire sub news --count 1 --timeout 30s   the next message, or exit code 4 after 30 s
+  fanwire sub news --json | jq .content      each message as a JSON object
+
+Output is one line per message: the channel (* for a broadcast), a tab, and the
+content: a text as it is, binary content as base64, anything else as JSON. Line
+breaks, tabs and other control characters are written as escapes.
+With --json it is one JSON object per line, with the keys of the protocol.
+Messages that may be missing are told on standard error, with --json on standard
+output as objects of the types `gap` and `dropped`; they don't count.
+Ctrl-C ends it with 0.";
+
+/// Arguments of `sub`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SubArgs {
+    /// Channels to subscribe to; none for broadcasts alone.
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) channels: Vec<String>,
+    /// Print each message as a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exit with 0 after this many messages, broadcasts included.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Exit with 4 when this time has passed since all subscriptions were in place.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds() {
+        <Args as CommandFactory>::command().debug_assert();
+    }
+}

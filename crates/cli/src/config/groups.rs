@@ -1,0 +1,193 @@
+//! The groups of the configuration: what each value means, its default, and its bounds.
+
+use super::{
+    redis_url::RedisUrl,
+    setting::{Visitor, any, within},
+    size::Size,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The public port, where clients connect.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// Where it listens; port 0 lets the system choose.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)) }
+    }
+}
+
+impl Server {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("server.listen", &mut self.listen, any);
+    }
+}
+
+/// The internal port, for metrics and health. It has no authentication, so its default is loopback.
+#[derive(Debug, Clone)]
+pub(crate) struct Internal {
+    /// Where it listens; port 0 lets the system choose.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Internal {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8766)) }
+    }
+}
+
+impl Internal {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("internal.listen", &mut self.listen, any);
+    }
+}
+
+/// The broker that joins nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Redis {
+    /// Where Redis is; empty for the broker embedded in a single node.
+    pub(crate) url: RedisUrl,
+    /// What every key and channel name at Redis begins with; clusters that share a Redis differ in it.
+    pub(crate) prefix: String,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { url: RedisUrl::default(), prefix: "fanwire".to_owned() }
+    }
+}
+
+impl Redis {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("redis.url", &mut self.url, any);
+        visitor.setting("redis.prefix", &mut self.prefix, |text| prefix(text));
+    }
+}
+
+/// What the broker takes: no pattern characters of Redis, and no braces, which would move the hash tag of a partition.
+fn prefix(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let valid = (1..=64).contains(&text.len()) && text.bytes().all(plain);
+    (!valid).then(|| "must be 1 to 64 ASCII letters, digits, '-', '_', '.' and ':'".to_owned())
+}
+
+/// How dead connections are found.
+#[derive(Debug, Clone)]
+pub(crate) struct Heartbeat {
+    /// Time between two WebSocket pings to a connection.
+    pub(crate) interval: Duration,
+    /// A connection is dead when nothing at all arrived for this long after a ping.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { interval: 20 * SECOND, timeout: 20 * SECOND }
+    }
+}
+
+impl Heartbeat {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("heartbeat.interval", &mut self.interval, within(SECOND..=HOUR));
+        visitor.setting("heartbeat.timeout", &mut self.timeout, within(SECOND..=HOUR));
+    }
+}
+
+/// How the node stops: it says that it isn't ready, waits, closes its connections one by one, and ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Drain {
+    /// Time in which load balancers notice; skipped when there are no connections, so that only nodes with clients
+    /// take it.
+    pub(crate) grace: Duration,
+    /// Time over which connections are closed, lest all of them reconnect at once.
+    pub(crate) window: Duration,
+    /// The node ends after this time, whatever is left.
+    pub(crate) deadline: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { grace: 2 * SECOND, window: 10 * SECOND, deadline: 30 * SECOND }
+    }
+}
+
+impl Drain {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("drain.grace", &mut self.grace, within(Duration::ZERO..=HOUR));
+        visitor.setting("drain.window", &mut self.window, within(Duration::ZERO..=HOUR));
+        visitor.setting("drain.deadline", &mut self.deadline, within(SECOND..=3 * HOUR));
+    }
+}
+
+/// What clients may not exceed.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Bytes of one message from a client. At least 125, so that it is no less than a control frame may carry.
+    pub(crate) message: Size,
+    /// Connections of one node.
+    pub(crate) connections: usize,
+    /// Channels that one connection may be subscribed to.
+    pub(crate) channels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { message: Size::kib(64), connections: 100_000, channels: 128 }
+    }
+}
+
+impl Limits {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("limits.message", &mut self.message, within(Size::new(125)..=Size::kib(64 << 10)));
+        visitor.setting("limits.connections", &mut self.connections, within(1..=10_000_000));
+        visitor.setting("limits.channels", &mut self.channels, within(1..=100_000));
+    }
+}
+
+/// The way in.
+#[derive(Debug, Clone)]
+pub(crate) struct Handshake {
+    /// Time from the TCP connection to the finished WebSocket upgrade.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self { timeout: 10 * SECOND }
+    }
+}
+
+impl Handshake {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("handshake.timeout", &mut self.timeout, within(100 * MILLISECOND..=300 * SECOND));
+    }
+}
+
+/// The way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Close {
+    /// Time from the node's Close frame to the reset of a connection that doesn't answer it.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Close {
+    fn default() -> Self {
+        Self { timeout: 5 * SECOND }
+    }
+}
+
+impl Close {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("close.timeout", &mut self.timeout, within(100 * MILLISECOND..=300 * SECOND));
+    }
+}

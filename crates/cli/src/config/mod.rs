@@ -1,0 +1,141 @@
+//! The node's configuration: one documented struct, loaded once from named sources, every value checked.
+//!
+//! Sources, the later ones winning: defaults in code, the file, `FANWIRE_…` variables, flags. Each is a [`Layer`] of
+//! (key, value, origin), so that an error can always say where a value came from. A configuration with any problem
+//! does not load, and all its problems are told at once.
+
+mod effective;
+mod file;
+mod groups;
+mod layer;
+mod log;
+mod outbox;
+mod plain;
+mod problem;
+mod redis_url;
+mod rules;
+mod setting;
+mod size;
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by panicking")]
+mod tests;
+mod variables;
+
+pub(crate) use effective::Effective;
+pub(crate) use file::FileChoice;
+pub(crate) use groups::{Close, Drain, Handshake, Heartbeat, Internal, Limits, Redis, Server};
+pub(crate) use layer::Flag;
+pub(crate) use log::{Log, LogFormat};
+pub(crate) use outbox::{Outbox, OutboxPolicy};
+pub(crate) use plain::Plain;
+pub(crate) use problem::Problems;
+
+use layer::{Layer, Origin};
+use setting::{Reader, Visitor};
+use variables::Variables;
+
+/// The environment as `main` read it.
+pub(crate) type Environment = std::collections::BTreeMap<std::ffi::OsString, std::ffi::OsString>;
+
+/// Everything that a node can be told, complete and checked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    /// The public port.
+    pub(crate) server: Server,
+    /// The internal port.
+    pub(crate) internal: Internal,
+    /// The broker.
+    pub(crate) redis: Redis,
+    /// How dead connections are found.
+    pub(crate) heartbeat: Heartbeat,
+    /// What a connection may have waiting for it.
+    pub(crate) outbox: Outbox,
+    /// How the node stops.
+    pub(crate) drain: Drain,
+    /// What clients may not exceed.
+    pub(crate) limits: Limits,
+    /// The way in.
+    pub(crate) handshake: Handshake,
+    /// The way out.
+    pub(crate) close: Close,
+    /// The texts of the plain dialect.
+    pub(crate) plain: Plain,
+    /// The log.
+    pub(crate) log: Log,
+}
+
+impl Config {
+    /// Shows every setting to `visitor`, in the order of `config/fanwire.toml`.
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.server.visit(visitor);
+        self.internal.visit(visitor);
+        self.redis.visit(visitor);
+        self.heartbeat.visit(visitor);
+        self.outbox.visit(visitor);
+        self.drain.visit(visitor);
+        self.limits.visit(visitor);
+        self.handshake.visit(visitor);
+        self.close.visit(visitor);
+        self.plain.visit(visitor);
+        self.log.visit(visitor);
+    }
+}
+
+/// Where [`load`] looks.
+#[derive(Debug)]
+pub(crate) struct Inputs<'a> {
+    /// The file.
+    pub(crate) file: FileChoice,
+    /// The environment; only names that begin with `FANWIRE_` matter.
+    pub(crate) environment: &'a Environment,
+    /// Flags, the later ones winning.
+    pub(crate) flags: Vec<Flag>,
+}
+
+/// A configuration that loaded.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The values.
+    pub(crate) config: Config,
+    /// The values as TOML, each with its origin.
+    pub(crate) effective: Effective,
+    /// What to tell the operator though it stops nothing.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Loads the configuration from `inputs`, or says everything that is wrong with it.
+pub(crate) fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let defaults = Layer::defaults();
+    let file = problems.catch(file::read(&inputs.file, &defaults));
+    combine(inputs, defaults, file, problems)
+}
+
+fn combine(inputs: &Inputs<'_>, defaults: Layer, file: Layer, mut problems: Problems) -> Result<Loaded, Problems> {
+    let variables = problems.catch(variables::read(inputs.environment, &defaults));
+    let flags = problems.catch(Layer::flags(&inputs.flags, &defaults));
+    let Variables { layer: variables, ignored } = variables;
+    let read = problems.catch(read(vec![defaults, file, variables, flags]));
+    match read {
+        Some((config, effective)) if problems.is_empty() => {
+            Ok(Loaded { config, effective, warnings: variables::warning(&ignored).into_iter().collect() })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn read(layers: Vec<Layer>) -> (Option<(Config, Effective)>, Problems) {
+    let values = match layer::merge(layers) {
+        Ok(values) => values,
+        Err(problem) => return (None, problem.into()),
+    };
+    let mut config = Config::default();
+    let mut reader = Reader::new(&values);
+    config.visit(&mut reader);
+    let (effective, mut problems) = reader.finish();
+    // Between values, only right ones can be judged.
+    if problems.is_empty() {
+        problems.extend(rules::broken(&config, &effective));
+    }
+    (Some((config, effective)), problems)
+}

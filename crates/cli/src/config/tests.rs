@@ -1,0 +1,308 @@
+use super::*;
+use std::path::PathBuf;
+
+/// Sources of a configuration, on paper.
+#[derive(Default)]
+struct Case<'a> {
+    file: &'a str,
+    variables: &'a [(&'a str, &'a str)],
+    flags: &'a [(&'static str, &'a str, &'a str)],
+}
+
+impl Case<'_> {
+    fn load(&self) -> Result<Loaded, Problems> {
+        let defaults = Layer::defaults();
+        let environment = self.variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let flag = |(name, key, value): &(&'static str, &str, &str)| Flag {
+            name,
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+        };
+        let mut problems = Problems::default();
+        let file = problems.catch(file::parse(self.file, &Origin::file("f.toml".as_ref()), &defaults));
+        let inputs = Inputs {
+            file: FileChoice::IfPresent(PathBuf::new()),
+            environment: &environment,
+            flags: self.flags.iter().map(flag).collect(),
+        };
+        combine(&inputs, defaults, file, problems)
+    }
+}
+
+/// The value of `key` and its origin.
+#[track_caller]
+fn check(case: &Case<'_>, key: &str, value: &str, origin: &str) {
+    let loaded = case.load().map_err(|problems| problems.to_string());
+    let found =
+        loaded.as_ref().map(|loaded| loaded.effective.get(key).map(|(value, origin)| (value, origin.to_string())));
+    assert_eq!(found, Ok(Some((value, origin.to_owned()))));
+}
+
+/// All problems, each in a line.
+#[track_caller]
+fn check_wrong(case: &Case<'_>, expected: &[&str]) {
+    let told = case.load().map(|_| ()).map_err(|problems| problems.to_string());
+    let expected: String = expected.iter().map(|line| format!("\n  {line}")).collect();
+    assert_eq!(told, Err(format!("the configuration is wrong:{expected}")));
+}
+
+#[test]
+fn later_sources_win() {
+    let mut case = Case::default();
+    check(&case, "heartbeat.interval", r#""20s""#, "default");
+    case.file = "heartbeat.interval = '30s'";
+    check(&case, "heartbeat.interval", r#""30s""#, "file f.toml");
+    case.variables = &[("FANWIRE_HEARTBEAT__INTERVAL", "40s")];
+    check(&case, "heartbeat.interval", r#""40s""#, "environment variable FANWIRE_HEARTBEAT__INTERVAL");
+    case.flags = &[("--set", "heartbeat.interval", "50s"), ("--set", "heartbeat.interval", "1m")];
+    check(&case, "heartbeat.interval", r#""1m""#, "flag --set");
+    check(&case, "heartbeat.timeout", r#""20s""#, "default");
+}
+
+#[test]
+fn values_become_typed() {
+    let case = Case {
+        file: "[outbox]\nlimit = '2MiB'\npolicy = 'drop_oldest'\n[plain]\nerror = '{\"error\": \"{reason}\"}'",
+        variables: &[("FANWIRE_LIMITS__CHANNELS", "7"), ("FANWIRE_REDIS__PREFIX", "007"), ("FANWIRE_REDIS__URL", "")],
+        flags: &[("--listen", "server.listen", "[::1]:0")],
+    };
+    let config = case.load().map(|loaded| loaded.config).map_err(|problems| problems.to_string());
+    let Ok(Config { server, redis, outbox, limits, plain, .. }) = config else { panic!("{config:?}") };
+    assert_eq!(server.listen.to_string(), "[::1]:0");
+    assert_eq!((redis.url.expose(), redis.prefix.as_str()), (None, "007"));
+    assert_eq!((outbox.limit.bytes(), outbox.policy), (2 << 20, OutboxPolicy::DropOldest));
+    assert_eq!((limits.channels, plain.error.as_str()), (7, r#"{"error": "{reason}"}"#));
+}
+
+#[test]
+fn unknown_keys_are_told_with_the_likely_one() {
+    let file = |file| Case { file, ..Case::default() };
+    check_wrong(
+        &file("[heartbeat]\nintervall = '5s'"),
+        &[r#"heartbeat.intervall = "5s" (file f.toml): no such key; did you mean heartbeat.interval?"#],
+    );
+    check_wrong(&file("listen = 5"), &["listen = 5 (file f.toml): no such key; did you mean server.listen?"]);
+    check_wrong(
+        &file("outbox.size = true"),
+        &[
+            "outbox.size = true (file f.toml): no such key; the keys of outbox are outbox.kernel, outbox.limit, outbox.policy",
+        ],
+    );
+    check_wrong(
+        &file("close = '5s'"),
+        &[r#"close = "5s" (file f.toml): no such key; the keys of close are close.timeout"#],
+    );
+    check_wrong(&file("[zebra]"), &["zebra = {…} (file f.toml): no such key; `fanwire check` lists all keys"]);
+    check_wrong(
+        &file("[redis]\npassword = 'hunter2'\nuri = 'redis://:hunter2@r'"),
+        &[
+            r#"redis.password = "***" (file f.toml): no such key; the keys of redis are redis.prefix, redis.url"#,
+            r#"redis.uri = "redis://:***@r" (file f.toml): no such key; did you mean redis.url?"#,
+        ],
+    );
+    check_wrong(
+        &Case { flags: &[("--set", "drain.graze", "1s")], ..Case::default() },
+        &[r#"drain.graze = "1s" (flag --set): no such key; did you mean drain.grace?"#],
+    );
+}
+
+#[test]
+fn an_empty_table_of_a_known_group_is_fine() {
+    check(&Case { file: "[server]", ..Case::default() }, "server.listen", r#""127.0.0.1:8765""#, "default");
+}
+
+#[test]
+fn strange_keys_harm_nobody() {
+    check_wrong(
+        &Case { file: "'a[9223372036854775807]' = 1\n\"b\\n\" = 2", ..Case::default() },
+        &[
+            r"a[9223372036854775807] = 1 (file f.toml): no such key; `fanwire check` lists all keys",
+            r"b\n = 2 (file f.toml): no such key; `fanwire check` lists all keys",
+        ],
+    );
+}
+
+#[test]
+fn wrong_values_are_told_with_their_source() {
+    let check_value = |key: &str, value: &str, expected: &str| {
+        check_wrong(&Case { flags: &[("--set", key, value)], ..Case::default() }, &[&format!("{key} = {expected}")]);
+    };
+    check_value(
+        "heartbeat.interval",
+        "20",
+        r#""20" (flag --set): expected a time with its unit (ms, s, m, h), such as 20s or 1m 30s"#,
+    );
+    check_value(
+        "heartbeat.interval",
+        "5M",
+        r#""5M" (flag --set): expected a time with its unit (ms, s, m, h), such as 20s or 1m 30s"#,
+    );
+    check_value("heartbeat.interval", "0s", r#""0s" (flag --set): must be from 1s to 1h"#);
+    check_value("heartbeat.timeout", "2h", r#""2h" (flag --set): must be from 1s to 1h"#);
+    check_value("limits.message", "124B", r#""124B" (flag --set): must be from 125B to 64MiB"#);
+    check_value("limits.channels", "0", "0 (flag --set): must be from 1 to 100000");
+    check_value("limits.channels", "-1", "-1 (flag --set): expected a whole number");
+    check_value("limits.channels", "many", r#""many" (flag --set): expected a whole number"#);
+    check_value(
+        "outbox.policy",
+        "drop-oldest",
+        r#""drop-oldest" (flag --set): expected one of disconnect, drop_oldest"#,
+    );
+    check_value("plain.reply", "thanks", r#""thanks" (flag --set): must contain {text} exactly once"#);
+    check_value(
+        "server.listen",
+        "localhost:8765",
+        r#""localhost:8765" (flag --set): expected an IP address with a port, such as 127.0.0.1:8765 or [::]:8765"#,
+    );
+    check_value(
+        "redis.url",
+        "rediss://app:hunter2@r",
+        r#""rediss://app:***@r" (flag --set): expected redis://[[user]:password@]host[:port][/database], or nothing for the embedded memory broker"#,
+    );
+    check_value(
+        "redis.prefix",
+        "a{b}",
+        r#""a{b}" (flag --set): must be 1 to 64 ASCII letters, digits, '-', '_', '.' and ':'"#,
+    );
+    check_value(
+        "log.level",
+        "inffo",
+        r#""inffo" (flag --set): "inffo" is no level; expected one of off, error, warn, info, debug, trace, or PART=LEVEL"#,
+    );
+}
+
+#[test]
+fn a_file_must_have_the_right_types() {
+    check_wrong(
+        &Case {
+            file: "[limits]\nchannels = '128'\nmessage = 65536\nconnections = 1.5\n[log]\nlevel = ['info']",
+            ..Case::default()
+        },
+        &[
+            "limits.message = 65536 (file f.toml): expected a whole number with a unit (B, KB, KiB, MB, MiB, GB, GiB), such as 64KiB",
+            "limits.connections = 1.5 (file f.toml): expected a whole number",
+            r#"limits.channels = "128" (file f.toml): expected a whole number"#,
+            "log.level = […] (file f.toml): expected a text",
+        ],
+    );
+}
+
+#[test]
+fn broken_toml_is_told_without_quoting_it() {
+    check_wrong(
+        &Case { file: "[redis]\nurl = \"redis://:hunter2@r\nprefix = 'x'", ..Case::default() },
+        &["file f.toml: TOML parse error at line 2, column 26: invalid basic string, expected `\"`"],
+    );
+}
+
+#[test]
+fn rules_between_values_hold() {
+    let variables = |variables| Case { variables, ..Case::default() };
+    check_wrong(
+        &variables(&[("FANWIRE_LIMITS__MESSAGE", "2MiB")]),
+        &[
+            r#"limits.message = "2MiB" (environment variable FANWIRE_LIMITS__MESSAGE): must be at most outbox.limit = "1MiB" (default)"#,
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_DRAIN__DEADLINE", "12s")]),
+        &[
+            r#"drain.deadline = "12s" (environment variable FANWIRE_DRAIN__DEADLINE): must be more than the sum of drain.grace = "2s" (default) and drain.window = "10s" (default)"#,
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_INTERNAL__LISTEN", "127.0.0.1:8765")]),
+        &[
+            r#"internal.listen = "127.0.0.1:8765" (environment variable FANWIRE_INTERNAL__LISTEN): must differ from server.listen = "127.0.0.1:8765" (default)"#,
+        ],
+    );
+    let both_free = [("FANWIRE_INTERNAL__LISTEN", "127.0.0.1:0"), ("FANWIRE_SERVER__LISTEN", "127.0.0.1:0")];
+    assert!(variables(&both_free).load().is_ok());
+}
+
+#[test]
+fn unknown_variables_are_told_with_the_likely_one() {
+    let variables = |variables| Case { variables, ..Case::default() };
+    check_wrong(
+        &variables(&[("FANWIRE_HEARTBEAT_INTERVAL", "5s"), ("FANWIRE_REDIS__PASSWORD", "hunter2"), ("FANWIRES", "1")]),
+        &[
+            r#"environment variable FANWIRE_HEARTBEAT_INTERVAL = "5s": no such setting; did you mean FANWIRE_HEARTBEAT__INTERVAL?"#,
+            r#"environment variable FANWIRE_REDIS__PASSWORD = "***": no such setting; the names are FANWIRE_GROUP__KEY, such as FANWIRE_SERVER__LISTEN"#,
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_", "x"), ("FANWIRE_REDIS_URL", "redis://:hunter2@r")]),
+        &[
+            r#"environment variable FANWIRE_ = "x": no such setting; the names are FANWIRE_GROUP__KEY, such as FANWIRE_SERVER__LISTEN"#,
+            r#"environment variable FANWIRE_REDIS_URL = "redis://:***@r": no such setting; did you mean FANWIRE_REDIS__URL?"#,
+        ],
+    );
+}
+
+#[test]
+fn service_links_are_ignored_with_one_warning() {
+    let links = [
+        ("FANWIRE_PORT", "tcp://10.0.0.1:8765"),
+        ("FANWIRE_PORT_8765_TCP_PROTO", "tcp"),
+        ("FANWIRE_SERVICE_HOST", "10.0.0.1"),
+        ("FANWIRE_SERVICE_PORT_WS", "8765"),
+        ("FANWIRE_REDIS_PORT", "tcp://10.0.0.2:6379"),
+        ("FANWIRE_REDIS_PORT_6379_TCP", "tcp://10.0.0.2:6379"),
+        ("FANWIRE_REDIS_SERVICE_HOST", "10.0.0.2"),
+        ("FANWIRE_REDIS_SERVICE_PORT", "6379"),
+    ];
+    let warnings = Case { variables: &links, ..Case::default() }.load().map(|loaded| loaded.warnings);
+    let Ok([warning]) = warnings.as_deref() else { panic!("{warnings:?}") };
+    for (name, _) in links {
+        assert!(warning.contains(name), "{warning}");
+    }
+    check_wrong(
+        &Case { variables: &[("FANWIRE_SERVER_PORT", "8765")], ..Case::default() },
+        &[
+            r#"environment variable FANWIRE_SERVER_PORT = "8765": no such setting; the names are FANWIRE_GROUP__KEY, such as FANWIRE_SERVER__LISTEN"#,
+        ],
+    );
+}
+
+#[test]
+fn a_variable_must_be_unicode() {
+    use std::os::unix::ffi::OsStringExt;
+    let value = std::ffi::OsString::from_vec(vec![0xff]);
+    let environment = Environment::from([("FANWIRE_REDIS__PREFIX".into(), value)]);
+    let inputs = Inputs { file: FileChoice::IfPresent("none".into()), environment: &environment, flags: Vec::new() };
+    let told = load(&inputs).map(|_| ()).map_err(|problems| problems.to_string());
+    let expected = "the configuration is wrong:\n  environment variable FANWIRE_REDIS__PREFIX: is not valid UTF-8";
+    assert_eq!(told, Err(expected.to_owned()));
+}
+
+const COMMITTED: &str = include_str!("../../../../config/fanwire.toml");
+
+#[test]
+fn the_committed_file_holds_every_key_with_its_default() {
+    let defaults = Layer::defaults();
+    let (file, problems) = file::parse(COMMITTED, &Origin::default_value(), &defaults);
+    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(file.values(), defaults.values());
+}
+
+#[test]
+fn the_committed_file_explains_every_key() {
+    let lines: Vec<_> = COMMITTED.lines().collect();
+    let unexplained: Vec<_> = lines
+        .windows(2)
+        .filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with('#') && !pair[0].starts_with("# "))
+        .map(|pair| pair[1])
+        .collect();
+    assert_eq!(unexplained, [""; 0]);
+}
+
+#[test]
+fn the_effective_configuration_is_a_configuration_file() {
+    let case = Case { file: "[plain]\nno_content = \"a\\tb\\u007f\\\"\"\nreply = '{text}\\'", ..Case::default() };
+    let printed = case.load().map(|loaded| loaded.effective.to_string()).map_err(|problems| problems.to_string());
+    let Ok(printed) = printed else { panic!("{printed:?}") };
+    let again = Case { file: &printed, ..Case::default() }.load();
+    let config = again.map(|loaded| loaded.config).map_err(|problems| problems.to_string());
+    let Ok(config) = config else { panic!("{config:?}") };
+    assert_eq!((config.plain.no_content.as_str(), config.plain.reply.as_str()), ("a\tb\u{7f}\"", "{text}\\"));
+}

@@ -1,0 +1,10 @@
+//! The way to a node.
+
+use crate::{args::EndpointArgs, failure::Failure};
+use fanwire_client::{Client, Events, Options};
+
+/// Connects to the node of `args`; `options` say all but the encoding.
+pub(crate) async fn connect(args: &EndpointArgs, options: Options) -> Result<(Client, Events), Failure> {
+    let options = Options { encoding: args.encoding.into(), ..options };
+    Client::connect(&args.url, options).await.map_err(Failure::NotConnected)
+}

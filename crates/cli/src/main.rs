@@ -1,0 +1,46 @@
+//! The `fanwire` command: runs a node, checks its configuration, publishes, and subscribes.
+
+mod args;
+mod banner;
+mod check;
+mod config;
+mod endpoint;
+mod failure;
+mod log;
+mod open_files;
+mod output;
+mod publish;
+mod serve;
+mod subscribe;
+mod wiring;
+
+use args::{Args, Command};
+use clap::Parser;
+use config::Environment;
+use failure::Failure;
+use std::process::ExitCode;
+use tokio::runtime;
+
+fn main() -> ExitCode {
+    // The one place where the environment is read.
+    let environment: Environment = std::env::vars_os().collect();
+    let outcome = match Args::parse().command() {
+        Command::Serve(sources) => run_node(&sources, &environment),
+        Command::Check(sources) => check::check(&sources, &environment),
+        Command::Pub(args) => run_client(publish::publish(args)),
+        Command::Sub(args) => run_client(subscribe::subscribe(args)),
+    };
+    outcome.unwrap_or_else(|failure| failure.report())
+}
+
+fn run_node(sources: &args::Sources, environment: &Environment) -> Result<ExitCode, Failure> {
+    let config::Loaded { config, warnings, .. } = config::load(&sources.inputs(environment))?;
+    log::start(&config.log)?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(config))
+}
+
+fn run_client(work: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)?;
+    Ok(ExitCode::SUCCESS)
+}

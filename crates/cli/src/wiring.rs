@@ -1,0 +1,86 @@
+//! From the configuration to a node's parts.
+
+use crate::{
+    config::{Config, OutboxPolicy, Plain, Redis},
+    failure::Failure,
+};
+use fanwire_broker::{
+    memory::MemoryBroker,
+    metrics::BrokerMetrics,
+    redis::{RedisBroker, RedisConfig},
+};
+use fanwire_node::{Link, Listeners, NodeConfig, Policy};
+use fanwire_protocol::{NodeId, TemplateTexts, Templates};
+use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
+use std::{
+    future,
+    net::{SocketAddr, TcpListener},
+    thread::available_parallelism,
+};
+
+/// A registry with what is told of the process as such.
+pub(crate) fn registry() -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    let info = Opts::new("fanwire_build_info", "1, with the node's version as a label.");
+    let info = IntGauge::with_opts(info.const_label("version", env!("CARGO_PKG_VERSION")))?;
+    info.set(1);
+    registry.register(Box::new(info))?;
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    Ok(registry)
+}
+
+/// The node's sockets.
+pub(crate) fn bind(config: &Config) -> Result<Listeners, Failure> {
+    Ok(Listeners {
+        public: listen("server.listen", config.server.listen)?,
+        internal: listen("internal.listen", config.internal.listen)?,
+    })
+}
+
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| Failure::Failed(format!("can't listen on {address} ({key}): {error}")))
+}
+
+/// The broker that the configuration names. Whether it can be reached shows when the node runs.
+pub(crate) fn link(redis: &Redis, node: NodeId, registry: &Registry) -> Result<Link, Failure> {
+    let metrics = BrokerMetrics::register(registry)?;
+    let Some(url) = redis.url.expose() else {
+        let (broker, feed) = MemoryBroker::start(metrics);
+        return Ok(Link { broker, feed, driver: Box::pin(future::pending()) });
+    };
+    let config = RedisConfig { url: url.to_owned(), prefix: redis.prefix.clone(), node };
+    let (broker, feed, driver) =
+        RedisBroker::start(&config, metrics).map_err(|error| Failure::Failed(format!("redis.url: {error}")))?;
+    Ok(Link { broker, feed, driver: Box::pin(driver) })
+}
+
+/// What the node is told of the configuration.
+pub(crate) fn node_config(config: &Config, node: NodeId) -> Result<NodeConfig, Failure> {
+    Ok(NodeConfig {
+        node,
+        shards: available_parallelism()?.get(),
+        heartbeat_interval: config.heartbeat.interval,
+        heartbeat_timeout: config.heartbeat.timeout,
+        outbox_limit: config.outbox.limit.bytes(),
+        outbox_policy: match config.outbox.policy {
+            OutboxPolicy::Disconnect => Policy::Disconnect,
+            OutboxPolicy::DropOldest => Policy::DropOldest,
+        },
+        outbox_kernel: u32::try_from(config.outbox.kernel.bytes()).unwrap_or(u32::MAX),
+        drain_grace: config.drain.grace,
+        drain_window: config.drain.window,
+        drain_deadline: config.drain.deadline,
+        message_limit: config.limits.message.bytes(),
+        connection_limit: config.limits.connections,
+        channel_limit: config.limits.channels,
+        handshake_timeout: config.handshake.timeout,
+        close_timeout: config.close.timeout,
+        templates: templates(&config.plain)?,
+    })
+}
+
+fn templates(plain: &Plain) -> Result<Templates, Failure> {
+    let Plain { broadcast, reply, reply_text, error, no_content } = plain.clone();
+    let texts = TemplateTexts { broadcast, reply, reply_text, error, no_content };
+    Templates::new(&texts).map_err(|error| Failure::Failed(error.to_string()))
+}

@@ -1,0 +1,84 @@
+//! What the node tells.
+
+use crate::{Content, Error, Refusal};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// What the node tells besides answers to commands.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A publication to a channel that this connection is subscribed to.
+    Message {
+        /// The channel.
+        channel: String,
+        /// What was published.
+        content: Content,
+    },
+    /// A broadcast to every connection.
+    Broadcast {
+        /// What was broadcast.
+        content: Content,
+    },
+    /// Messages may have been lost on their way to the node.
+    Gap {
+        /// How long the node's link to its broker was silent.
+        duration: Duration,
+    },
+    /// Messages were left out because this connection read too slowly.
+    Dropped {
+        /// How many.
+        count: u64,
+    },
+    /// The node refused something that it can't tie to a command.
+    Refused(Refusal),
+}
+
+/// What the node says of itself and of the connection.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Welcome {
+    /// The connection's id, unique in the cluster: the node's and a sequence number.
+    pub connection: (u64, u64),
+    /// The node's id.
+    pub node: u64,
+    /// The node's version.
+    pub version: String,
+    /// The time between two of the node's pings.
+    pub heartbeat: Duration,
+}
+
+/// Why a connection ended, once it has.
+pub(crate) type End = Arc<OnceLock<Error>>;
+
+/// The events of a connection, in order.
+///
+/// Dropping it discards events from then on; the connection lives as long as a [`Client`](crate::Client) or this.
+#[derive(Debug)]
+pub struct Events {
+    queue: mpsc::Receiver<Event>,
+    end: End,
+}
+
+impl Events {
+    pub(crate) fn new(queue: mpsc::Receiver<Event>, end: End) -> Self {
+        Self { queue, end }
+    }
+
+    /// The next event. Safe to cancel.
+    ///
+    /// # Errors
+    /// How the connection ended, after all events that came before that: [`Error::Closed`] or
+    /// [`Error::NotUnderstood`].
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        self.queue.recv().await.ok_or_else(|| reason(&self.end))
+    }
+}
+
+/// Why the connection of `end` ended.
+pub(crate) fn reason(end: &End) -> Error {
+    end.get().cloned().unwrap_or_else(|| crate::Closed::abrupt("its task was stopped").into())
+}

@@ -1,0 +1,76 @@
+//! The way from a URL to the node's welcome.
+
+use crate::{
+    Closed, Encoding, Error, Welcome, connection,
+    wire::{self, Incoming},
+};
+use futures_util::StreamExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{
+        self, ClientRequestBuilder,
+        client::IntoClientRequest,
+        error::UrlError,
+        http::{Response, Uri},
+        protocol::WebSocketConfig,
+    },
+};
+
+/// A WebSocket to a node.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// As much as is told of a refused upgrade's body.
+const LONGEST_BODY: usize = 1000;
+
+/// tungstenite's own 128 KiB are allocated at once and cleared before every read.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Connects to `url` and waits for the node's welcome, without a time limit.
+pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, Welcome), Error> {
+    let wrong = |reason: String| Error::Url { url: url.to_owned(), reason };
+    let uri: Uri = url.parse().map_err(|error| wrong(format!("{error}")))?;
+    match uri.scheme_str() {
+        Some("ws") => {}
+        Some("wss") => return Err(wrong("TLS is not built in".to_owned())),
+        _ => return Err(wrong("it doesn't begin with ws://".to_owned())),
+    }
+    let request = ClientRequestBuilder::new(uri).with_sub_protocol(encoding.subprotocol());
+    let request = request.into_client_request().map_err(|error| refused(url, error))?;
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+    let connecting = connect_async_with_config(request, Some(config), true);
+    let (mut socket, _) = connecting.await.map_err(|error| refused(url, error))?;
+    let welcome = welcome(&mut socket).await?;
+    Ok((socket, welcome))
+}
+
+async fn welcome(socket: &mut Socket) -> Result<Welcome, Error> {
+    loop {
+        let message = connection::received(socket.next().await)?;
+        match wire::decode(&message)? {
+            Incoming::Welcome(welcome) => return Ok(welcome),
+            Incoming::Other => {}
+            early => return Err(Error::NotUnderstood(format!("{early:?} before the welcome"))),
+        }
+    }
+}
+
+fn refused(url: &str, error: tungstenite::Error) -> Error {
+    use tungstenite::Error as Cause;
+    let url = url.to_owned();
+    match error {
+        Cause::Http(response) => http(&response),
+        Cause::Url(UrlError::UnableToConnect(_)) => Error::Unreachable { url, reason: "no address accepts".to_owned() },
+        Cause::Url(error) => Error::Url { url, reason: error.to_string() },
+        Cause::HttpFormat(error) => Error::Url { url, reason: error.to_string() },
+        Cause::Io(error) => Error::Unreachable { url, reason: error.to_string() },
+        Cause::Protocol(error) => Error::NotUnderstood(error.to_string()),
+        other => Closed::abrupt(other).into(),
+    }
+}
+
+fn http(response: &Response<Option<Vec<u8>>>) -> Error {
+    let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+    let body = body.trim().chars().take(LONGEST_BODY).collect();
+    Error::Http { status: response.status().as_u16(), body }
+}

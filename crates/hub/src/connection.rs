@@ -1,0 +1,287 @@
+//! What a shard holds of a connection, and its write side.
+
+use crate::{
+    Activity, Transport,
+    heartbeat::Heartbeat,
+    interest::Subscription,
+    outbox::{Kind, Outbox, Policy, with_slices},
+};
+use bytes::Bytes;
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, frame};
+use std::{io, sync::Arc};
+use tokio_util::time::delay_queue;
+
+/// A connection as its shard sees it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) dialect: Dialect,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) heartbeat: Heartbeat,
+    /// Its place in the shard's timers; `None` once that has run out.
+    pub(crate) timer: Option<delay_queue::Key>,
+    pub(crate) memberships: Vec<Membership>,
+    pub(crate) phase: Phase,
+    /// Whether somebody waits for the socket to take more.
+    pub(crate) blocked: bool,
+    /// Whether the outbox is to be flushed at the end of the turn.
+    pub(crate) dirty: bool,
+    outbox: Outbox,
+    counted: usize,
+}
+
+/// A connection's place in a channel.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    /// The channel's key in the shard.
+    pub(crate) channel: usize,
+    /// Held for as long as the place is.
+    pub(crate) subscription: Subscription,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It takes publications and answers.
+    Open,
+    /// The same, and its timer is the one that ends it.
+    Draining,
+    /// Its Close frame is in the outbox or on the wire; nothing follows it.
+    Closing {
+        /// Whether the write side ends behind the Close frame.
+        finish: bool,
+    },
+    /// The socket is gone; its session has yet to notice.
+    Dead,
+}
+
+/// What is to be done after frames were handed to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing.
+    Done,
+    /// Flush at the end of the turn.
+    Flush,
+    /// Wait until the socket takes more.
+    Wait,
+    /// Close as a slow consumer.
+    Full,
+}
+
+/// What holds for all connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// The most that an outbox may cost, in bytes.
+    pub(crate) limit: usize,
+    /// What happens at the limit.
+    pub(crate) policy: Policy,
+    pub(crate) dialects: Dialects,
+}
+
+/// What a turn of the shard did, added up before it goes to the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) deliveries: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) outbox_bytes: i64,
+    pub(crate) dropped_full: u64,
+    pub(crate) dropped_closed: u64,
+}
+
+impl Connection {
+    /// A connection that has nothing to send yet.
+    pub(crate) fn new(
+        id: ConnectionId,
+        dialect: Dialect,
+        transport: Arc<dyn Transport>,
+        activity: Arc<Activity>,
+        heartbeat: Heartbeat,
+    ) -> Self {
+        Self {
+            id,
+            dialect,
+            activity,
+            transport,
+            heartbeat,
+            timer: None,
+            memberships: Vec::new(),
+            phase: Phase::Open,
+            blocked: false,
+            dirty: false,
+            outbox: Outbox::default(),
+            counted: 0,
+        }
+    }
+
+    /// Whether it still takes frames.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+
+    /// Hands over frames. With `at_once` they are written now if nothing waits before them; else, and where the socket
+    /// does not take them, they go to the outbox.
+    pub(crate) fn send(
+        &mut self,
+        frames: &[Bytes],
+        kind: Kind,
+        at_once: bool,
+        terms: &Terms,
+        tally: &mut Tally,
+    ) -> Outcome {
+        if !self.is_open() || frames.is_empty() {
+            return Outcome::Done;
+        }
+        if kind == Kind::Publication {
+            tally.deliveries += frames.len() as u64;
+        }
+        let outcome = if at_once && !self.blocked && self.outbox.is_empty() {
+            self.write_directly(frames, kind, terms, tally)
+        } else {
+            self.enqueue(frames, kind, terms, tally)
+        };
+        self.account(tally);
+        outcome
+    }
+
+    fn write_directly(&mut self, frames: &[Bytes], kind: Kind, terms: &Terms, tally: &mut Tally) -> Outcome {
+        let buffers = frames.iter().map(|frame| &frame[..]);
+        let Ok(count) = written(with_slices(buffers, |slices| self.transport.try_write_vectored(slices))) else {
+            return self.abort(tally);
+        };
+        tally.sent_bytes += count as u64;
+        self.outbox.push_rest(frames, kind, count);
+        if self.outbox.is_empty() {
+            return Outcome::Done;
+        }
+        self.make_room(&[], terms, tally);
+        if self.outbox.has_room(&[], terms.limit) { Outcome::Wait } else { Outcome::Full }
+    }
+
+    fn enqueue(&mut self, frames: &[Bytes], kind: Kind, terms: &Terms, tally: &mut Tally) -> Outcome {
+        let mut outcome = if self.blocked { Outcome::Done } else { Outcome::Flush };
+        if !self.blocked && !self.outbox.has_room(frames, terms.limit) {
+            // Perhaps full only because nobody has tried to write yet.
+            outcome = self.flush(terms, tally);
+            if self.phase == Phase::Dead {
+                return outcome;
+            }
+            if self.outbox.is_empty() {
+                return self.write_directly(frames, kind, terms, tally);
+            }
+        }
+        self.make_room(frames, terms, tally);
+        if !self.outbox.has_room(frames, terms.limit) {
+            tally.dropped_closed += if kind == Kind::Publication { frames.len() as u64 } else { 0 };
+            return Outcome::Full;
+        }
+        frames.iter().for_each(|frame| self.outbox.push(frame.clone(), kind));
+        outcome
+    }
+
+    fn make_room(&mut self, frames: &[Bytes], terms: &Terms, tally: &mut Tally) {
+        if terms.policy == Policy::DropOldest && self.dialect.can_tell_losses() {
+            tally.dropped_full += self.outbox.make_room(frames, terms.limit);
+        }
+    }
+
+    /// Writes as much of the outbox as the socket takes.
+    pub(crate) fn flush(&mut self, terms: &Terms, tally: &mut Tally) -> Outcome {
+        self.tell_losses(&terms.dialects);
+        let outcome = loop {
+            if self.outbox.is_empty() {
+                break self.flushed();
+            }
+            match written(self.outbox.write_with(|slices| self.transport.try_write_vectored(slices))) {
+                Ok(0) => break Outcome::Wait,
+                Ok(count) => {
+                    tally.sent_bytes += count as u64;
+                    self.outbox.advance(count);
+                }
+                Err(_) => break self.abort(tally),
+            }
+        };
+        self.account(tally);
+        outcome
+    }
+
+    fn tell_losses(&mut self, dialects: &Dialects) {
+        let count = self.outbox.take_left_out();
+        if count > 0 {
+            dialects
+                .encode(self.dialect, &Event::Dropped { count })
+                .into_iter()
+                .for_each(|frame| self.outbox.push_losses(frame, count));
+        }
+    }
+
+    fn flushed(&mut self) -> Outcome {
+        if self.phase == (Phase::Closing { finish: true }) {
+            self.transport.finish();
+        }
+        Outcome::Done
+    }
+
+    /// Puts the Close frame for `reason` into the outbox, behind what waits there or, where the peer has no use for
+    /// that any more, in its place.
+    pub(crate) fn close(&mut self, reason: CloseReason, tally: &mut Tally) {
+        self.end(reason, self.dialect.close_frame(reason), is_hopeless(reason), must_finish(reason), tally);
+    }
+
+    /// Answers the peer's Close frame with its own code (RFC 6455, section 5.5.1), or takes it as the answer to ours.
+    pub(crate) fn answer_close(&mut self, code: Option<u16>, tally: &mut Tally) {
+        if self.is_open() {
+            let answer = frame::close(code.unwrap_or(1005), "");
+            self.end(CloseReason::PeerClosed, answer, true, true, tally);
+        } else if self.phase == (Phase::Closing { finish: false }) {
+            self.phase = Phase::Closing { finish: true };
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason, frame: Bytes, discard: bool, finish: bool, tally: &mut Tally) {
+        self.activity.end(reason);
+        if discard {
+            tally.dropped_closed += self.outbox.keep_begun();
+        }
+        self.outbox.push(frame, Kind::Answer);
+        self.account(tally);
+        self.phase = Phase::Closing { finish };
+    }
+
+    /// Ends the socket, so that its session ends too, and gives back what waits.
+    pub(crate) fn abort(&mut self, tally: &mut Tally) -> Outcome {
+        self.transport.abort();
+        self.die(tally);
+        Outcome::Done
+    }
+
+    /// Gives back what waits, since nobody will write it any more.
+    pub(crate) fn die(&mut self, tally: &mut Tally) {
+        self.phase = Phase::Dead;
+        self.outbox = Outbox::default();
+        self.account(tally);
+    }
+
+    fn account(&mut self, tally: &mut Tally) {
+        let cost = self.outbox.cost();
+        tally.outbox_bytes += cost.cast_signed() as i64 - self.counted.cast_signed() as i64;
+        self.counted = cost;
+    }
+}
+
+/// Whether the peer would not read what waits anyway.
+fn is_hopeless(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::SlowConsumer | CloseReason::HeartbeatTimeout)
+}
+
+/// Whether nothing more can be read from the peer, its Close frame included.
+fn must_finish(reason: CloseReason) -> bool {
+    !matches!(reason, CloseReason::SlowConsumer | CloseReason::Draining)
+}
+
+fn written(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        other => other,
+    }
+}

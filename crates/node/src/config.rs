@@ -1,0 +1,42 @@
+//! What a node must be told.
+
+use fanwire_hub::Policy;
+use fanwire_protocol::{NodeId, Templates};
+use std::time::Duration;
+
+/// A node's settings, checked by whoever loads them.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// This node's id, unique in the cluster.
+    pub node: NodeId,
+    /// How many shards connections are spread over; about one a core.
+    pub shards: usize,
+    /// From WebSocket ping to WebSocket ping.
+    pub heartbeat_interval: Duration,
+    /// How long nothing at all may arrive after a ping.
+    pub heartbeat_timeout: Duration,
+    /// The most that may wait for one connection, in bytes; at least `message_limit`.
+    pub outbox_limit: usize,
+    /// What happens at that limit.
+    pub outbox_policy: Policy,
+    /// The most that the kernel may hold unsent for one connection, in bytes.
+    pub outbox_kernel: u32,
+    /// From the moment the node is not ready any more to the moment its listener stops.
+    pub drain_grace: Duration,
+    /// Over how long the connections are closed.
+    pub drain_window: Duration,
+    /// When a drain is given up, counted from its begin.
+    pub drain_deadline: Duration,
+    /// The longest message that a client may send, in bytes.
+    pub message_limit: usize,
+    /// How many connections the node takes, those in their handshake included.
+    pub connection_limit: usize,
+    /// How many channels one connection may subscribe to.
+    pub channel_limit: usize,
+    /// How long the upgrade may take.
+    pub handshake_timeout: Duration,
+    /// How long a close may take before the socket is reset.
+    pub close_timeout: Duration,
+    /// The texts of the plain dialect.
+    pub templates: Templates,
+}

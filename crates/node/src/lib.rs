@@ -1,0 +1,34 @@
+//! A Fanwire node: it listens, upgrades, serves sessions, relays what the broker brings, and drains.
+//!
+//! This crate does not know how a dialect spells things, and not which broker it has.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`node`] | the node from start to the end of its drain |
+//! | [`config`] | what a node must be told |
+//! | `accept` | the public listener |
+//! | `upgrade` | from an HTTP request to a session |
+//! | `websocket` | the handshake and the read side of WebSockets: the only place that names tungstenite |
+//! | `session` | one connection's commands and their answers |
+//! | `relay` | from the broker's feed to the hub |
+//! | `threads` | a thread and a runtime for each shard |
+//! | `internal` | the internal HTTP port: metrics and health |
+//! | [`readiness`] | whether the node wants connections, and why not |
+//! | `metrics` | what the node counts |
+
+mod accept;
+pub mod config;
+mod internal;
+mod metrics;
+pub mod node;
+pub mod readiness;
+mod relay;
+mod session;
+mod threads;
+mod upgrade;
+mod websocket;
+
+pub use config::NodeConfig;
+pub use fanwire_hub::Policy;
+pub use node::{Link, Listeners, Node, NodeError, Stopped};
+pub use readiness::{NotReady, Readiness};

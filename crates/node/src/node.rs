@@ -1,0 +1,236 @@
+//! The node from start to the end of its drain.
+
+use crate::{
+    NodeConfig, Readiness,
+    accept::{self, Acceptor},
+    internal::{self, Internal},
+    metrics::Metrics,
+    relay,
+    session::Sessions,
+    threads::ShardThreads,
+    upgrade::Upgrades,
+};
+use fanwire_broker::{Broker, Feed};
+use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig};
+use fanwire_protocol::Dialects;
+use futures_util::future::BoxFuture;
+use prometheus::Registry;
+use std::{fmt, io, net::TcpListener, sync::Arc, sync::atomic::AtomicU64};
+use thiserror::Error;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+/// The node's link to its broker.
+pub struct Link {
+    /// Where publications go.
+    pub broker: Arc<dyn Broker>,
+    /// Where they come from.
+    pub feed: Feed,
+    /// What keeps the link alive; runs as long as the node.
+    pub driver: BoxFuture<'static, ()>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// The bound sockets of a node.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The public port.
+    pub public: TcpListener,
+    /// The internal port.
+    pub internal: TcpListener,
+}
+
+/// Why a node can't run, or not any longer.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The system refused a thread, a socket or the like.
+    #[error("the system refused what the node needs: {0}")]
+    System(#[from] io::Error),
+    /// A metric is registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A part of the node ended that must run as long as it does.
+    #[error("the node's {0} has ended, so the node does")]
+    PartEnded(&'static str),
+}
+
+/// How a node that was told to stop came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every connection was closed.
+    Drained,
+    /// `drain.deadline` came first.
+    Deadline {
+        /// How many sessions were left.
+        sessions: usize,
+    },
+    /// It was told to stop a second time.
+    Forced {
+        /// How many sessions were left.
+        sessions: usize,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    config: NodeConfig,
+    hub: Hub,
+    readiness: Readiness,
+    tracker: TaskTracker,
+    /// Accepts connections until the drain.
+    acceptor: JoinSet<()>,
+    /// Everything else that runs as long as the node; each resolves to its name.
+    parts: JoinSet<&'static str>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a node; must be called on a tokio runtime. It serves until [`Self::run`] returns or is dropped.
+    pub fn start(config: NodeConfig, link: Link, listeners: Listeners, registry: Registry) -> Result<Self, NodeError> {
+        let listener = accept::prepare(listeners.public, config.outbox_kernel)?;
+        let (metrics, hub_metrics) = (Metrics::new(&registry)?, HubMetrics::new(&registry)?);
+        let dialects = Dialects::new(config.templates.clone());
+        let clock = Clock::start();
+        let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
+        let threads = ShardThreads::start(shards)?;
+        let readiness = Readiness::new(link.broker.link());
+        let tracker = TaskTracker::new();
+        let upgrades = Upgrades {
+            sessions: Arc::new(sessions(&config, clock, &hub, &link.broker, dialects, &metrics)),
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            handshake_timeout: config.handshake_timeout,
+            tracker: tracker.clone(),
+        };
+        let limit = config.connection_limit;
+        let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), limit, metrics.clone());
+        let internal = Internal { readiness: readiness.clone(), registry, metrics };
+        let parts = start_parts(link, &hub, threads, internal, listeners.internal)?;
+        let mut accepting = JoinSet::new();
+        accepting.spawn(acceptor.run());
+        Ok(Self { config, hub, readiness, tracker, acceptor: accepting, parts })
+    }
+
+    /// Whether the node wants connections.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Runs until `stop` says to stop, then drains; a second word ends the drain.
+    pub async fn run(mut self, mut stop: mpsc::Receiver<()>) -> Result<Stopped, NodeError> {
+        tokio::select! {
+            _ = stop.recv() => {}
+            Some(_) = self.acceptor.join_next() => return Err(NodeError::PartEnded("acceptor")),
+            Some(part) = self.parts.join_next() => return Err(NodeError::PartEnded(part.unwrap_or("failed part"))),
+        }
+        let (tracker, deadline) = (self.tracker.clone(), Instant::now() + self.config.drain_deadline);
+        tokio::select! {
+            drained = timeout_at(deadline, self.drain()) => Ok(match drained {
+                Ok(()) => Stopped::Drained,
+                Err(_) => Stopped::Deadline { sessions: tracker.len() },
+            }),
+            _ = stop.recv() => Ok(Stopped::Forced { sessions: tracker.len() }),
+        }
+    }
+
+    /// Not ready, then deaf, then empty.
+    async fn drain(mut self) {
+        self.readiness.drain();
+        self.tracker.close();
+        tracing::info!(connections = self.tracker.len(), "draining");
+        let grace_ends = Instant::now() + self.config.drain_grace;
+        tokio::select! {
+            () = sleep_until(grace_ends) => {}
+            () = self.tracker.wait() => {}
+        }
+        self.acceptor.shutdown().await;
+        if self.hub.drain(self.config.drain_window).await.is_ok() {
+            self.tracker.wait().await;
+        }
+    }
+}
+
+fn shard_config(config: &NodeConfig, clock: Clock) -> ShardConfig {
+    ShardConfig {
+        node: config.node,
+        clock,
+        outbox_limit: config.outbox_limit,
+        outbox_policy: config.outbox_policy,
+        heartbeat_interval: config.heartbeat_interval,
+        heartbeat_timeout: config.heartbeat_timeout,
+        close_timeout: config.close_timeout,
+    }
+}
+
+fn sessions(
+    config: &NodeConfig,
+    clock: Clock,
+    hub: &Hub,
+    broker: &Arc<dyn Broker>,
+    dialects: Dialects,
+    metrics: &Metrics,
+) -> Sessions {
+    Sessions {
+        node: config.node,
+        clock,
+        hub: hub.clone(),
+        broker: Arc::clone(broker),
+        dialects,
+        metrics: metrics.clone(),
+        heartbeat_interval: config.heartbeat_interval,
+        message_limit: config.message_limit,
+        outbox_limit: config.outbox_limit,
+        channel_limit: config.channel_limit,
+        sequence: AtomicU64::new(1),
+    }
+}
+
+fn start_parts(
+    link: Link,
+    hub: &Hub,
+    threads: ShardThreads,
+    internal: Internal,
+    listener: TcpListener,
+) -> Result<JoinSet<&'static str>, NodeError> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (shards_ended, feed, broker, driver) = (threads.any_ended(), link.feed, link.broker, link.driver);
+    let (relay_hub, sweep_hub) = (hub.clone(), hub.clone());
+    let mut parts = JoinSet::new();
+    parts.spawn(async move {
+        shards_ended.await;
+        "shard"
+    });
+    parts.spawn(async move {
+        driver.await;
+        "link to the broker"
+    });
+    parts.spawn(async move {
+        // Either way the relay has ended, and says so by its name.
+        let _ = relay::relay(feed, relay_hub).await;
+        "relay"
+    });
+    parts.spawn(async move {
+        relay::sweep(sweep_hub, broker).await;
+        "sweep of idle channels"
+    });
+    parts.spawn(async move {
+        let _ = axum::serve(listener, internal::router(internal)).await;
+        "internal port"
+    });
+    Ok(parts)
+}

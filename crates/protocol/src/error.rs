@@ -1,0 +1,87 @@
+//! Why a command is refused: the one catalogue of error codes.
+
+use serde::{Serialize, Serializer};
+
+/// The code of an `error` event. The list only ever grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The message is not a command, or one of its values is wrong.
+    BadRequest,
+    /// The value of `type` is no command.
+    UnknownCommand,
+    /// The channel's namespace is not configured.
+    UnknownNamespace,
+    /// `unsubscribe` from a channel that the connection is not subscribed to.
+    NotSubscribed,
+    /// `subscribe` to a channel that the connection is subscribed to.
+    AlreadySubscribed,
+    /// The connection has `limits.channels` subscriptions already.
+    ChannelLimit,
+    /// A form of the publication would not fit `outbox.limit`.
+    MessageTooLarge,
+    /// The broker is away; nothing was published or subscribed.
+    BrokerUnavailable,
+    /// The broker did not answer in time; what was asked may have happened.
+    BrokerTimeout,
+    /// The node failed.
+    Internal,
+}
+
+/// All codes.
+pub const ALL: [ErrorCode; 10] = [
+    ErrorCode::BadRequest,
+    ErrorCode::UnknownCommand,
+    ErrorCode::UnknownNamespace,
+    ErrorCode::NotSubscribed,
+    ErrorCode::AlreadySubscribed,
+    ErrorCode::ChannelLimit,
+    ErrorCode::MessageTooLarge,
+    ErrorCode::BrokerUnavailable,
+    ErrorCode::BrokerTimeout,
+    ErrorCode::Internal,
+];
+
+impl ErrorCode {
+    /// The code as it stands on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::UnknownCommand => "unknown_command",
+            Self::UnknownNamespace => "unknown_namespace",
+            Self::NotSubscribed => "not_subscribed",
+            Self::AlreadySubscribed => "already_subscribed",
+            Self::ChannelLimit => "channel_limit",
+            Self::MessageTooLarge => "message_too_large",
+            Self::BrokerUnavailable => "broker_unavailable",
+            Self::BrokerTimeout => "broker_timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A code with a text for people that says what is wrong and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What a program may branch on.
+    pub code: ErrorCode,
+    /// What a person reads.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal of `code` with the text `message`.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A [`ErrorCode::BadRequest`] with the text `message`.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadRequest, message)
+    }
+}

@@ -1,0 +1,173 @@
+//! The keys of a native command, gathered in any order and then judged: the same for both encodings.
+
+use crate::{ChannelName, Command, Content, Decoded, Dialect, ErrorCode, InvalidContent, Refusal, Request, RequestId};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::borrow::Cow;
+
+/// A key of a native command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Type,
+    Id,
+    Channel,
+    Content,
+    ContentBase64,
+    Echo,
+}
+
+const KEYS: [(Key, &str); 6] = [
+    (Key::Type, "type"),
+    (Key::Id, "id"),
+    (Key::Channel, "channel"),
+    (Key::Content, "content"),
+    (Key::ContentBase64, "content_base64"),
+    (Key::Echo, "echo"),
+];
+
+/// A command: its name, the keys it has besides `type` and `id`, and how it is made of them.
+type Spec = (&'static str, &'static [Key], fn(&mut Fields<'_>, &str) -> Result<Command, Refusal>);
+
+const COMMANDS: [Spec; 5] = [
+    ("subscribe", &[Key::Channel], |fields, name| Ok(Command::Subscribe { channel: fields.channel(name)? })),
+    ("unsubscribe", &[Key::Channel], |fields, name| Ok(Command::Unsubscribe { channel: fields.channel(name)? })),
+    ("publish", &[Key::Channel, Key::Content, Key::ContentBase64, Key::Echo], |fields, name| {
+        let (channel, content) = (fields.channel(name)?, fields.content(name)?);
+        Ok(Command::Publish { channel, content, echo: fields.echo.unwrap_or(true) })
+    }),
+    ("broadcast", &[Key::Content, Key::ContentBase64, Key::Echo], |fields, name| {
+        Ok(Command::Broadcast { content: fields.content(name)?, echo: fields.echo.unwrap_or(false) })
+    }),
+    ("ping", &[], |_, _| Ok(Command::Ping)),
+];
+
+impl Key {
+    pub(crate) fn name(self) -> &'static str {
+        KEYS[self as usize].1
+    }
+}
+
+/// A content within its message, unchecked.
+#[derive(Debug)]
+pub(crate) enum Payload<'a> {
+    /// A JSON text and what stands before it.
+    Json { text: &'a str, before: &'a str },
+    /// A MessagePack value and where it begins.
+    MessagePack { bytes: &'a [u8], at: usize },
+}
+
+impl Payload<'_> {
+    fn check(self) -> Result<Content, InvalidContent> {
+        match self {
+            Self::Json { text, before } => Content::json(text).map_err(|error| error.after_text(before)),
+            Self::MessagePack { bytes, at } => Content::message_pack(bytes).map_err(|error| error.after_bytes(at)),
+        }
+    }
+}
+
+/// What a message's keys hold.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) command: Option<Cow<'a, str>>,
+    pub(crate) id: Option<RequestId>,
+    pub(crate) channel: Option<Cow<'a, str>>,
+    pub(crate) content: Option<Payload<'a>>,
+    pub(crate) base64: Option<Cow<'a, str>>,
+    pub(crate) echo: Option<bool>,
+    dialect: Dialect,
+    seen: [bool; KEYS.len()],
+    /// The first key that no command has, as [`quote`] gives it.
+    stray: Option<String>,
+}
+
+impl Fields<'_> {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        let (command, id, channel, content, base64, echo) = Default::default();
+        Self { command, id, channel, content, base64, echo, dialect, seen: [false; KEYS.len()], stray: None }
+    }
+
+    /// Notes that a key called `name` occurs. A known one may do so once; of the others the first is remembered.
+    pub(crate) fn enter(&mut self, name: &str) -> Result<Option<Key>, String> {
+        let Some(key) = self.keys().find(|key| key.name() == name) else {
+            self.stray.get_or_insert_with(|| quote(name));
+            return Ok(None);
+        };
+        if std::mem::replace(&mut self.seen[key as usize], true) {
+            return Err(format!("duplicate key \"{name}\""));
+        }
+        Ok(Some(key))
+    }
+
+    /// The keys of the dialect. MessagePack writes bytes as binary and needs no key of their own for them.
+    fn keys(&self) -> impl Iterator<Item = Key> + use<> {
+        let has_base64 = self.dialect == Dialect::Json;
+        KEYS.into_iter().map(|(key, _)| key).filter(move |key| has_base64 || *key != Key::ContentBase64)
+    }
+
+    /// The command, or why there is none.
+    pub(crate) fn into_decoded(mut self) -> Decoded {
+        let id = self.id.take();
+        match self.into_command() {
+            Ok(command) => Decoded::Request(Request { id, command }),
+            Err(refusal) => Decoded::Refused { id, refusal },
+        }
+    }
+
+    fn into_command(mut self) -> Result<Command, Refusal> {
+        let name = self.command.take().ok_or_else(|| missing("a command", Key::Type))?;
+        let known = COMMANDS.into_iter().find(|(known, ..)| *known == name);
+        let (name, keys, make) = known.ok_or_else(|| unknown_command(&name))?;
+        self.refuse_foreign_keys(name, keys)?;
+        make(&mut self, name)
+    }
+
+    fn refuse_foreign_keys(&mut self, command: &str, keys: &[Key]) -> Result<(), Refusal> {
+        let is_own = |key: &Key| matches!(key, Key::Type | Key::Id) || keys.contains(key);
+        let foreign = self.keys().find(|key| self.seen[*key as usize] && !is_own(key)).map(|key| quote(key.name()));
+        let Some(foreign) = self.stray.take().or(foreign) else { return Ok(()) };
+        let known: Vec<_> = self.keys().filter(is_own).map(Key::name).collect();
+        Err(Refusal::bad_request(format!("unknown key {foreign}: the keys of \"{command}\" are {}", known.join(", "))))
+    }
+
+    fn channel(&mut self, command: &str) -> Result<ChannelName, Refusal> {
+        let name = self.channel.take().ok_or_else(|| missing(command, Key::Channel))?;
+        ChannelName::parse(&name).map_err(|error| Refusal::bad_request(format!("channel: {error}")))
+    }
+
+    fn content(&mut self, command: &str) -> Result<Content, Refusal> {
+        match (self.content.take(), self.base64.take()) {
+            (Some(payload), None) => payload.check().map_err(|error| Refusal::bad_request(format!("content: {error}"))),
+            (None, Some(base64)) => binary(&base64),
+            (None, None) => Err(missing(command, Key::Content)),
+            (Some(_), Some(_)) => {
+                Err(Refusal::bad_request("both \"content\" and \"content_base64\": a publication has one content"))
+            }
+        }
+    }
+}
+
+fn binary(base64: &str) -> Result<Content, Refusal> {
+    let bytes = STANDARD.decode(base64).map_err(|error| {
+        Refusal::bad_request(format!("content_base64: no base64 of the standard alphabet with padding: {error}"))
+    })?;
+    Ok(Content::binary(bytes.into()))
+}
+
+fn missing(command: &str, key: Key) -> Refusal {
+    Refusal::bad_request(format!("missing key \"{}\" in {command}", key.name()))
+}
+
+fn unknown_command(name: &str) -> Refusal {
+    let known = COMMANDS.map(|(name, ..)| name).join(", ");
+    Refusal::new(ErrorCode::UnknownCommand, format!("unknown command {}: known are {known}", quote(name)))
+}
+
+/// How much of a client's own text an error repeats, in bytes.
+const MAX_QUOTE: usize = 64;
+
+/// `text` in quotes, cut to what an error repeats.
+pub(crate) fn quote(text: &str) -> String {
+    match &text[..text.floor_char_boundary(MAX_QUOTE)] {
+        whole if whole.len() == text.len() => format!("{whole:?}"),
+        start => format!("{start:?}…"),
+    }
+}

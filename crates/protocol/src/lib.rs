@@ -1,0 +1,43 @@
+//! Fanwire's dialects: what bytes on a WebSocket mean, and how an event becomes a frame.
+//!
+//! This crate knows no sockets, no Redis and no clock. `README.md` beside it describes the protocol for people
+//! who write clients.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`channel`] | names of channels |
+//! | [`close`] | why a connection ends, as one catalogue |
+//! | [`command`] | what a client may ask |
+//! | [`content`] | the payload of a publication, checked once and then present in every form |
+//! | [`dialect`] | which dialect a request gets; decode and encode |
+//! | [`error`] | why a command is refused, as one catalogue |
+//! | [`event`] | what a client may be told |
+//! | [`frame`] | WebSocket frames as a server writes them |
+//! | [`id`] | ids of nodes and connections |
+//! | [`publication`] | a message to many, encoded once per dialect |
+
+pub mod channel;
+pub mod close;
+pub mod command;
+pub mod content;
+pub mod dialect;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod id;
+pub mod publication;
+
+mod fields;
+mod json;
+mod msgpack;
+mod plain;
+
+pub use channel::ChannelName;
+pub use close::CloseReason;
+pub use command::{Command, Request, RequestId};
+pub use content::{Content, ContentKind, InvalidContent};
+pub use dialect::{Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates};
+pub use error::{ErrorCode, Refusal};
+pub use event::Event;
+pub use id::{ConnectionId, NodeId};
+pub use publication::{Delivery, Publication, Target};

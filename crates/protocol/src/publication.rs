@@ -1,0 +1,63 @@
+//! A message to many, encoded once per dialect.
+
+use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects};
+use bytes::Bytes;
+use std::sync::{Arc, OnceLock};
+
+/// Who a publication is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Every connection of the cluster.
+    Broadcast,
+    /// The subscribers of a channel.
+    Channel(ChannelName),
+}
+
+/// A publication on its way through the cluster.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What is delivered, and to whom.
+    pub publication: Arc<Publication>,
+    /// The connection that is left out.
+    pub except: Option<ConnectionId>,
+    /// When it was published, in microseconds since the Unix epoch by the publishing node's clock.
+    pub published_at: u64,
+}
+
+/// A message to many. Its frames are made on first use, once per dialect, and shared by all receivers.
+#[derive(Debug)]
+pub struct Publication {
+    /// Who it is for.
+    pub target: Target,
+    /// The payload.
+    pub content: Content,
+    frames: [OnceLock<Option<Bytes>>; crate::dialect::ALL.len()],
+}
+
+impl Publication {
+    /// A publication of `content` to `target`.
+    pub fn new(target: Target, content: Content) -> Self {
+        Self { target, content, frames: Default::default() }
+    }
+
+    /// The complete frame for receivers of `dialect`; `None` where the dialect has no form for it.
+    pub fn frame(&self, dialect: Dialect, dialects: &Dialects) -> Option<&Bytes> {
+        self.frames[dialect as usize].get_or_init(|| dialects.encode_publication(dialect, self)).as_ref()
+    }
+
+    /// The length of the longest form in bytes, frame header included.
+    ///
+    /// Encodes in every dialect where `bound` could be exceeded at all, and is an upper estimate where it can't.
+    pub fn longest_frame(&self, dialects: &Dialects, bound: usize) -> usize {
+        let estimate = self.content.longest_form() + ENVELOPE;
+        if estimate <= bound {
+            return estimate;
+        }
+        let forms = crate::dialect::ALL.into_iter().filter_map(|dialect| self.frame(dialect, dialects));
+        forms.map(Bytes::len).max().unwrap_or_default()
+    }
+}
+
+/// More than what any dialect puts around a content: keys, the longest channel name escaped, the frame's header. A
+/// plain template may be longer, which is why the configuration bounds it.
+const ENVELOPE: usize = 1024;

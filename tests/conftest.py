@@ -1,0 +1,102 @@
+"""Nodes, a Redis and coroutines for the tests."""
+
+import asyncio
+import inspect
+import os
+
+import pytest
+
+from harness.node import Node
+from harness.redis_server import RedisServer
+
+FULL = bool(os.environ.get("FANWIRE_FULL"))
+_LOG_TAIL = 6000
+
+
+def pytest_collection_modifyitems(items):
+    skip = pytest.mark.skip(reason="runs with FANWIRE_FULL=1")
+    for item in items:
+        if item.get_closest_marker("full") and not FULL:
+            item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test that is a coroutine function, for a bounded time."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    marker = pyfuncitem.get_closest_marker("limit")
+    limit = marker.args[0] if marker else 60
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), limit))
+    return True
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows the end of each log beside a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for subject in _subjects(item):
+            text = subject.log.read_text(errors="replace") if subject.log.exists() else ""
+            report.sections.append((f"{subject.log}", text[-_LOG_TAIL:]))
+
+
+def _subjects(item):
+    for value in getattr(item, "funcargs", {}).values():
+        if isinstance(value, (Node, RedisServer)):
+            yield value
+        elif isinstance(value, Nodes):
+            yield from value.nodes
+
+
+class Nodes:
+    """Starts nodes; all of them end with the fixture."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.nodes: list[Node] = []
+
+    def make(self, redis: RedisServer | None = None, arguments=("serve",), **config) -> Node:
+        """A node that is not started yet; `outbox__limit="64KiB"` configures it."""
+        if redis is not None:
+            config["redis__url"] = redis.url
+        node = Node(self.directory, f"node{len(self.nodes)}", config, arguments)
+        self.nodes.append(node)
+        return node
+
+    def __call__(self, redis: RedisServer | None = None, **config) -> Node:
+        """A node that is ready."""
+        return self.make(redis, **config).start().wait_ready()
+
+    def end(self) -> None:
+        """Ends them all; none may ever have panicked."""
+        for node in self.nodes:
+            node.kill()
+        panicked = [node.name for node in self.nodes if node.log.exists() and "panicked at" in node.output()]
+        assert not panicked, f"{panicked} panicked: {self.directory}"
+
+
+def _nodes(tmp_path_factory):
+    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
+    yield nodes
+    nodes.end()
+
+
+start_node = pytest.fixture(_nodes, name="start_node")
+module_nodes = pytest.fixture(_nodes, name="module_nodes", scope="module")
+
+
+@pytest.fixture(scope="module")
+def node(module_nodes):
+    """A node with the memory broker and every default, shared by the tests of a file."""
+    return module_nodes()
+
+
+@pytest.fixture
+def redis(tmp_path_factory):
+    """A Redis that runs."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.kill()

@@ -1,0 +1,1 @@
+"""What the tests stand on: real nodes, a real Redis, and clients that share no code with Fanwire."""

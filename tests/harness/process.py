@@ -1,0 +1,45 @@
+"""Processes that end with the tests, whatever happens."""
+
+import ctypes
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spawn(
+    arguments: list[str], *, env: dict[str, str], cwd: Path, log: Path, errors: Path | None = None
+) -> subprocess.Popen:
+    """Starts a process which the kernel kills should the tests die.
+
+    What it writes goes to the end of `log`, errors too unless they have a file of their own.
+    """
+    with open(log, "ab") as output, open(errors or log, "ab") as error_output:
+        return subprocess.Popen(
+            arguments,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=error_output,
+            preexec_fn=_die_with_parent,
+        )
+
+
+def end(process: subprocess.Popen | None) -> None:
+    """Kills the process, also one that is stopped, and waits for its end."""
+    if process is not None and process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without anything that Fanwire would read."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("FANWIRE_", "RUST_LOG"))}
