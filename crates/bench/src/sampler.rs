@@ -24,8 +24,9 @@ impl Sampler {
         let work = move || {
             let mut peaks = Vec::new();
             loop {
+                let stopping = stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout);
                 raise(&mut peaks, watch.memory().unwrap_or_default());
-                if stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
+                if stopping {
                     return peaks;
                 }
             }

@@ -10,7 +10,7 @@ use crate::{
     publisher::{Confirm, Plan},
     sampler::Sampler,
     stage::{Round, Seats, Stage, soon},
-    stalled::{Outcome, Stalled},
+    stalled::{Outcome, Resume, Stalled},
     subscriber::follow,
 };
 use clap::Args;
@@ -50,10 +50,13 @@ pub struct Stall {
     /// Receive buffer (SO_RCVBUF) of the stalled connections, in bytes
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1024..=64 << 20))]
     receive_buffer: u32,
-    /// Let the stalled connections read on after the end, and report what they see
+    /// Let the stalled connections read on after the round, and report what they see
     #[arg(long)]
     resume: bool,
-    /// Seconds after the end to wait for the stalled connections' ends
+    /// With --resume: read on so many seconds after the round began, while it still goes on
+    #[arg(long, value_name = "SECONDS", requires = "resume", value_parser = clap::value_parser!(u32).range(0..=MOST_SECONDS))]
+    resume_after: Option<u32>,
+    /// Seconds to wait for the stalled connections' ends, or for more to read
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(0..=MOST_SECONDS))]
     wait: u32,
 }
@@ -106,7 +109,7 @@ impl Stall {
         let stalled = self.open_stalled(&stage).await?;
         let (stage, with, peak) = self.play_sampled(stage, &watch).await?;
         let after = watch.memory()?;
-        let outcomes = stalled.end(Duration::from_secs(self.wait.into()), stage.next()).await;
+        let outcomes = stalled.end(stage.next()).await;
         sleep(SETTLE).await;
         let memory = Memory { before, peak, after, settled: watch.memory()? };
         let Self { subscribers, stalled, size, .. } = *self;
@@ -131,7 +134,16 @@ impl Stall {
             count: self.stalled as usize,
         };
         let sockets = crowd.open(&stage.board.scratch).await?;
-        Ok(Stalled::start(sockets, self.common.dialect, stage.next(), self.resume))
+        let patience = Duration::from_secs(self.wait.into());
+        Ok(Stalled::start(sockets, self.common.dialect, stage.next(), self.resume(), patience))
+    }
+
+    fn resume(&self) -> Resume {
+        match (self.resume, self.resume_after) {
+            (false, _) => Resume::Never,
+            (true, None) => Resume::AtEnd,
+            (true, Some(seconds)) => Resume::After(Duration::from_secs(seconds.into())),
+        }
     }
 
     fn seats(&self) -> Seats {

@@ -11,11 +11,13 @@ use crate::{
 use serde::Serialize;
 use std::{
     fmt,
+    rc::Rc,
     time::{Duration, Instant},
 };
 use tokio::{
+    sync::Notify,
     task::JoinSet,
-    time::{timeout, timeout_at},
+    time::{sleep_until, timeout, timeout_at},
 };
 
 /// What resumed reading reads at a time, in bytes.
@@ -53,39 +55,60 @@ pub enum Outcome {
     },
 }
 
+/// When stalled connections read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Never.
+    Never,
+    /// After the round.
+    AtEnd,
+    /// So long after the round began.
+    After(Duration),
+}
+
 /// Connections that don't read.
 #[derive(Debug)]
 pub struct Stalled {
     started: Instant,
-    dialect: Dialect,
-    first: u64,
-    resuming: Vec<WebSocket>,
+    patience: Duration,
     watched: JoinSet<Instant>,
+    reading: JoinSet<Seen>,
+    ended: Rc<Notify>,
 }
 
+/// What a connection saw that read on; the last is how it ended, if it did.
+type Seen = (Account, Option<Ended>);
+
 impl Stalled {
-    /// Stops reading `sockets`, before message `first`. Those that are to resume are left alone, the others watched.
-    pub fn start(sockets: Vec<WebSocket>, dialect: Dialect, first: u64, resume: bool) -> Self {
-        let (mut resuming, mut watched) = (Vec::new(), JoinSet::new());
+    /// Stops reading `sockets`, before message `first`. A connection's end is waited for, and one that reads on is
+    /// read while something comes, for `patience` each time.
+    pub fn start(sockets: Vec<WebSocket>, dialect: Dialect, first: u64, resume: Resume, patience: Duration) -> Self {
+        let started = Instant::now();
+        let mut stalled =
+            Self { started, patience, watched: JoinSet::new(), reading: JoinSet::new(), ended: Rc::default() };
         for socket in sockets {
-            if resume {
-                resuming.push(socket);
-            } else {
-                watched.spawn_local(async move {
-                    socket.failed().await;
-                    Instant::now()
-                });
+            let ended = stalled.ended.clone();
+            match resume {
+                Resume::Never => drop(stalled.watched.spawn_local(watch(socket))),
+                Resume::AtEnd => drop(stalled.reading.spawn_local(async move {
+                    ended.notified().await;
+                    read_on(socket, dialect, first, patience).await
+                })),
+                Resume::After(pause) => drop(stalled.reading.spawn_local(async move {
+                    sleep_until((started + pause).into()).await;
+                    read_on(socket, dialect, first, patience).await
+                })),
             }
         }
-        Self { started: Instant::now(), dialect, first, resuming, watched }
+        stalled
     }
 
-    /// Waits up to `patience` for every connection's end, or reads on for as long as something comes; `end` is the
-    /// number after the last message.
-    pub async fn end(self, patience: Duration, end: u64) -> Vec<Outcome> {
+    /// How each connection fared; `end` is the number after the last message, which all others have got by now.
+    pub async fn end(self, end: u64) -> Vec<Outcome> {
         let now = Instant::now();
+        let Self { started, patience, watched: mut watching, reading, ended } = self;
+        ended.notify_waiters();
         let mut outcomes = Vec::new();
-        let Self { started, watched: mut watching, .. } = self;
         let watched = watching.len();
         // Nothing else is waited for, so what has come by the deadline is all.
         let _ = timeout(patience, async {
@@ -98,18 +121,21 @@ impl Stalled {
         })
         .await;
         outcomes.resize(watched, Outcome::Open);
-        for socket in self.resuming {
-            outcomes.push(resume(socket, self.dialect, self.first, end, patience).await);
-        }
+        outcomes.extend(reading.join_all().await.into_iter().map(|seen| Outcome::resumed(seen, end)));
         outcomes
     }
+}
+
+async fn watch(socket: WebSocket) -> Instant {
+    socket.failed().await;
+    Instant::now()
 }
 
 fn signed_seconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
 }
 
-async fn resume(mut socket: WebSocket, dialect: Dialect, first: u64, end: u64, patience: Duration) -> Outcome {
+async fn read_on(mut socket: WebSocket, dialect: Dialect, first: u64, patience: Duration) -> Seen {
     let scratch = Scratch::new(SCRATCH);
     let mut account = Account::default();
     account.restart(first);
@@ -125,16 +151,7 @@ async fn resume(mut socket: WebSocket, dialect: Dialect, first: u64, end: u64, p
             Err(_) => break None,
         }
     };
-    let ledger = &account.ledger;
-    Outcome::Resumed {
-        messages: ledger.received(),
-        missing: ledger.lost(end),
-        disordered: ledger.duplicated + ledger.out_of_order,
-        told_dropped: account.dropped,
-        broken: matches!(ended, Some(Ended::Broken(_))),
-        ended: ended.map_or_else(|| "still open".to_owned(), |ended| ended.to_string()),
-        errors: account.errors,
-    }
+    (account, ended)
 }
 
 /// False for control frames: pings go on for ever.
@@ -150,6 +167,19 @@ fn take(account: &mut Account, finder: &mut Finder, dialect: Dialect, frame: Fra
 }
 
 impl Outcome {
+    fn resumed((account, ended): Seen, end: u64) -> Self {
+        let ledger = &account.ledger;
+        Self::Resumed {
+            messages: ledger.received(),
+            missing: ledger.lost(end),
+            disordered: ledger.duplicated + ledger.out_of_order,
+            told_dropped: account.dropped,
+            broken: matches!(ended, Some(Ended::Broken(_))),
+            ended: ended.map_or_else(|| "still open".to_owned(), |ended| ended.to_string()),
+            errors: account.errors,
+        }
+    }
+
     /// Whether nothing that it saw was doubled, out of order or broken. To miss messages is its own fault.
     pub fn is_clean(&self) -> bool {
         match self {

@@ -85,3 +85,11 @@ fn a_stalled_connection_that_reads_on_sees_all_that_was_sent() {
     }]);
     assert_eq!(report["outcomes"], expected);
 }
+
+#[test]
+fn a_stalled_connection_may_read_on_during_the_round() {
+    let arguments = "stall --subscribers 3 --messages 100 --rate 80 --resume --resume-after 1 --wait 1";
+    let (clean, report) = measure(Fault::None, arguments);
+    assert!(clean, "{report}");
+    assert_eq!(report["outcomes"][0]["messages"], 100);
+}

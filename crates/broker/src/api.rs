@@ -76,6 +76,10 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Brings what is published to `channel` into the feed. Resolves when the broker has confirmed it, within 2 s; at
     /// once where it is so already. What anyone publishes later arrives.
+    ///
+    /// The wish counts from the call. When it is refused, or the future dropped before it resolves, nothing stays
+    /// subscribed for its sake. A confirmed subscription lasts until [`unsubscribe`](Self::unsubscribe), and is made
+    /// again by itself when the link was away.
     fn subscribe(&self, channel: &ChannelName) -> BoxFuture<'static, Result<(), SubscribeError>>;
 
     /// Brings no more of `channel` into the feed. Takes effect in the order of calls: a later

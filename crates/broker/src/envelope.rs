@@ -99,11 +99,11 @@ pub fn encode(origin: NodeId, delivery: &Delivery) -> Result<Vec<u8>, rmp_serde:
 ///
 /// What is wrong with it; such an envelope is skipped.
 pub fn decode(bytes: &Bytes) -> Result<Envelope, InvalidEnvelope> {
-    let Preface { v } = rmp_serde::from_slice(bytes)?;
+    let Preface { v } = read(bytes)?;
     if v > VERSION {
         return Err(InvalidEnvelope::Version(v));
     }
-    let incoming: Incoming<'_> = rmp_serde::from_slice(bytes)?;
+    let incoming: Incoming<'_> = read(bytes)?;
     let target = match incoming.c {
         Some(name) => Target::Channel(ChannelName::parse(name)?),
         None => Target::Broadcast,
@@ -119,6 +119,15 @@ pub fn decode(bytes: &Bytes) -> Result<Envelope, InvalidEnvelope> {
         },
         position: incoming.o.zip(incoming.e).map(|(offset, epoch)| Position { epoch: epoch.into(), offset }),
     })
+}
+
+/// How deep what is under unknown keys may be nested. rmp-serde's own limit is deeper than a stack in a debug build.
+const MAX_DEPTH: usize = 32;
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    T::deserialize(&mut deserializer)
 }
 
 /// More than the keys and the numbers take; the name of a channel may make it grow once.

@@ -60,6 +60,7 @@ use gate::Gate;
 use interest::Interest;
 use job::Job;
 use names::Names;
+use reply::MAX_PAYLOAD;
 use std::sync::Arc;
 use ticket::{ANSWER_WITHIN, Ticket};
 use tokio::{
@@ -136,6 +137,11 @@ impl Shared {
             Ok(payload) => payload,
             Err(error) => return Err(ticket.refuse(error.to_string())),
         };
+        if payload.len() > MAX_PAYLOAD {
+            return Err(
+                ticket.refuse(format!("{} bytes are more than the {MAX_PAYLOAD} that go through Redis", payload.len()))
+            );
+        }
         match timeout_at(ticket.deadline(), queue.reserve()).await {
             Ok(Ok(place)) => {
                 place.send(Job { name: self.names.target(&delivery.publication.target), payload, ticket });

@@ -4,13 +4,13 @@
 
 mod support;
 
-use fanwire_broker::{Broker, PublishError, SubscribeError};
+use fanwire_broker::{Broker, LinkState, PublishError, SubscribeError};
 use support::{
     node::{Came, Node, channel, outcome, text},
     server::Server,
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_publishes_all_get_in_the_same_order() {
     let server = Server::start(&[]).await;
     let (mut a, mut b) = (Node::joined(&server.url(), 1).await, Node::joined(&server.url(), 2).await);
@@ -20,19 +20,22 @@ async fn what_one_node_publishes_all_get_in_the_same_order() {
     let mut unanswered = Vec::new();
     for n in 0..2_000 {
         unanswered.push(a.take_in("news", &format!("a{n}")).await.unwrap());
-        unanswered.push(b.take_in("news", &format!("b{n}")).await.unwrap());
+        // One who doesn't wait for the answer publishes all the same.
+        drop(b.take_in("news", &format!("b{n}")).await.unwrap());
     }
     for accepted in unanswered {
         outcome(accepted).await.unwrap();
     }
+    // Behind all that b published, whether somebody waited for it or not.
+    b.broadcast("other end").await.unwrap();
     a.broadcast("end").await.unwrap();
     let end = text("end");
     let (at_a, at_b) = tokio::join!(a.until(&end), b.until(&end));
-    assert_eq!(at_a, at_b);
+    assert!(at_a == at_b, "two nodes, two orders");
     for publisher in ["a", "b"] {
         let own = |came: &&Came| matches!(came, Came::Text(text) if text.starts_with(publisher));
         let expected: Vec<_> = (0..2_000).map(|n| text(&format!("{publisher}{n}"))).collect();
-        assert_eq!(at_a.iter().filter(own).cloned().collect::<Vec<_>>(), expected);
+        assert!(at_a.iter().filter(own).eq(&expected), "{publisher} lost something, or its order");
     }
 }
 
@@ -292,4 +295,23 @@ async fn what_stops_tells_everyone() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_link_whose_feed_nobody_wants_ends() {
+    let server = Server::start(&[]).await;
+    let node = Node::joined(&server.url(), 1).await;
+    let link = node.broker.link();
+    node.leave().await;
+    assert!(matches!(&*link.borrow(), LinkState::Down(reason) if reason.contains("stopping")));
+}
+
+#[tokio::test]
+async fn what_no_node_could_read_is_refused() {
+    let server = Server::start(&[]).await;
+    let node = Node::joined(&server.url(), 1).await;
+    let Err(PublishError::Unavailable(reason)) = node.broadcast(&"x".repeat(64 * 1024 * 1024)).await else {
+        panic!("published")
+    };
+    assert!(reason.contains("more than"), "{reason}");
 }

@@ -5,7 +5,10 @@ use crate::{
     failure::Failure,
 };
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+/// tungstenite tells the content of messages at its lowest levels, which no log may hold.
+const SILENCED: &str = "tungstenite=info";
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -33,7 +36,9 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     if let Some(word) = words().find(|word| !LEVELS.contains(word)) {
         return Err(format!("{word:?} is no level; expected one of {}, or PART=LEVEL", LEVELS.join(", ")));
     }
-    EnvFilter::builder().parse(level).map_err(|error| error.to_string())
+    let filter = EnvFilter::builder().parse(level).map_err(|error| error.to_string())?;
+    let silence = SILENCED.parse().map_err(|error: ParseError| error.to_string())?;
+    Ok(filter.add_directive(silence))
 }
 
 #[cfg(test)]

@@ -150,6 +150,7 @@ enum Step {
 /// Why a session ends before its socket does.
 enum Stop {
     Read(ReadEnd),
+    PeerClosed(Option<u16>),
     ShardGone,
 }
 
@@ -167,8 +168,10 @@ impl<R: AsyncRead + Unpin> Session<R> {
                 break stop;
             }
         };
-        if let Stop::Read(ReadEnd::Broken(reason)) = stop {
-            self.give_up(reason).await;
+        match stop {
+            Stop::Read(ReadEnd::Broken(reason)) => self.give_up(reason).await,
+            Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
+            Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
         }
     }
 
@@ -179,7 +182,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     async fn give_up(&mut self, reason: CloseReason) {
-        if self.shard.close(self.key, reason).await.is_ok() {
+        self.end(self.shard.close(self.key, reason)).await;
+    }
+
+    /// Leaves the rest to the shard, until it or the peer ends the socket.
+    async fn end(&mut self, told: Told) {
+        if told.await.is_ok() {
             self.reader.discard_rest().await;
         }
     }
@@ -196,7 +204,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             biased;
             (id, result) = first_answer(&mut self.unanswered) => self.answer_publish(id, result),
             step = under_way(&mut self.step) => self.finish(step),
-            received = self.reader.next(), if takes_commands => self.receive(received.map_err(Stop::Read)?),
+            received = self.reader.next(), if takes_commands => self.receive(received.map_err(Stop::Read)?)?,
         };
         Ok(told.await?)
     }
@@ -205,16 +213,16 @@ impl<R: AsyncRead + Unpin> Session<R> {
         self.step.is_none() && self.unanswered.len() < MAX_UNANSWERED
     }
 
-    fn receive(&mut self, received: Received) -> Told {
-        match received {
-            Received::Close(code) => self.shard.peer_closed(self.key, code),
+    fn receive(&mut self, received: Received) -> Result<Told, Stop> {
+        Ok(match received {
+            Received::Close(code) => return Err(Stop::PeerClosed(code)),
             // What arrives behind our own Close frame is read, but not carried out.
             _ if self.activity.ended_by().is_some() => nothing_to_tell(),
             Received::Text(text) => self.decode(Incoming::Text(&text)),
             Received::Binary(bytes) => self.decode(Incoming::Binary(&bytes)),
             Received::Ping(payload) => self.shard.answer(self.key, frame::frame(frame::Opcode::Pong, &payload)),
             Received::Pong => nothing_to_tell(),
-        }
+        })
     }
 
     fn decode(&mut self, message: Incoming<'_>) -> Told {

@@ -67,7 +67,8 @@ impl Endpoint {
             InvalidRedisConfig::Url(error.detail().map_or_else(|| error.to_string(), str::to_owned))
         };
         let info = config.url.as_str().into_connection_info().map_err(malformed)?;
-        let login = info.redis_settings().clone();
+        // Redis before 7.2 doesn't know the command; our connections have names that say more.
+        let login = info.redis_settings().clone().set_skip_set_lib_name();
         if login.db() < 0 {
             return Err(InvalidRedisConfig::Url("the database number is negative".to_owned()));
         }

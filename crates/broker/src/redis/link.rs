@@ -35,7 +35,11 @@ impl Link {
     pub(super) async fn keep(self) {
         let mut backoff = Backoff::default();
         loop {
-            let (end, lived) = self.once().await;
+            let (end, lived) = tokio::select! {
+                biased;
+                () = self.feed.closed() => return,
+                ended = self.once() => ended,
+            };
             if end == End::FeedClosed {
                 return;
             }

@@ -8,6 +8,9 @@ use tokio_util::codec::Decoder;
 /// How long a reply is at most, in bytes. No publication comes near; whoever sends more is no Redis of ours.
 pub(super) const MAX_REPLY: usize = 64 * 1024 * 1024;
 
+/// How many bytes a publication's envelope has at most: in a reply there is a name beside it.
+pub(super) const MAX_PAYLOAD: usize = MAX_REPLY - 1024;
+
 /// One reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {

@@ -117,6 +117,12 @@ impl Node {
         line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
+    /// Takes nothing from the feed any more, and waits until its link has ended by itself.
+    pub(crate) async fn leave(self) {
+        drop(self.feed);
+        soon("link ended", self.task).await.unwrap();
+    }
+
     /// Stops its link and nothing else.
     pub(crate) async fn stop(&mut self) {
         self.task.abort();

@@ -114,6 +114,21 @@ async fn what_was_missed_is_told_before_what_is_left_at_a_close() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_closes_is_told_of_no_losses() {
+    let fixture = fixture();
+    let mut client = stalled(&fixture, 100).await;
+    for number in 0..MANY {
+        fixture.deliver([to("a", number)]).await;
+        settle().await;
+    }
+    client.peer_closed(Some(1000)).await;
+    // 100 bytes hold two messages and the start of a third.
+    let frames = client.frames().await;
+    assert_eq!(frames.iter().map(Frame::number).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None]);
+    assert_eq!(frames[3].code(), Some(1000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dialect_that_cannot_tell_is_disconnected() {
     let fixture = fixture();
     let mut client = fixture.connect_to(0, Dialect::Plain, 100, None).await;

@@ -39,6 +39,22 @@ async fn a_notice_keeps_its_place_among_all_channels() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_notice_that_has_yielded_is_not_overtaken() {
+    let fixture = Fixture::start();
+    let _first = fixture.subscribers(400, "a").await;
+    let mut last = fixture.subscribers(5, "b").await;
+    settle().await;
+    fixture.stall(0, true);
+    fixture.hub.notify(&Event::Gap { seconds: 1.5 }).await.unwrap();
+    fixture.turn().await;
+    fixture.deliver([to("b", 1)]).await;
+    fixture.stall(0, false);
+    for client in &mut last {
+        assert_eq!(client.frames().await, [text("joined b"), gap(), message("b", 1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_dialects_with_a_form_for_it_are_told() {
     let fixture = Fixture::start();
     let mut plain = fixture.connect(Dialect::Plain).await;

@@ -1,6 +1,6 @@
 //! A connection that reads too slowly, under the policy `disconnect`.
 
-use crate::support::{Client, Fixture, Frame, channel, message, settle, text, to};
+use crate::support::{Client, Fixture, Frame, message, settle, text, to};
 use fanwire_hub::{Policy, outbox::ENTRY_COST};
 use fanwire_protocol::Dialect;
 use std::time::Duration;
@@ -148,18 +148,24 @@ async fn answers_that_nobody_reads_are_bounded_too() {
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_fails_ends_its_session() {
     let fixture = fixture();
-    let mut client = fixture.connect(Dialect::Json).await;
     let mut other = fixture.connect(Dialect::Json).await;
-    client.join("a").await;
     other.join("a").await;
-    settle().await;
-    client.transport.break_writes();
-    fixture.deliver([to("a", 1)]).await;
+    for at_once in [true, false] {
+        let mut client = fixture.connect(Dialect::Json).await;
+        client.join("a").await;
+        settle().await;
+        client.transport.break_writes();
+        if at_once {
+            fixture.deliver([to("a", 1)]).await;
+        } else {
+            client.answer("answer").await;
+        }
+        settle().await;
+        assert!(client.session_ended().await);
+        client.leave("a").await;
+        client.gone().await;
+    }
     assert_eq!(other.frames().await, [text("joined a"), message("a", 1)]);
-    assert!(client.session_ended().await);
-    client.leave(channel("a").as_str()).await;
-    client.gone().await;
-    settle().await;
-    assert_eq!(fixture.metric("fanwire_disconnects_total", "peer_vanished"), 1);
+    assert_eq!(fixture.metric("fanwire_disconnects_total", "peer_vanished"), 2);
     assert_eq!(fixture.metric("fanwire_outbox_bytes", ""), 0);
 }

@@ -72,7 +72,7 @@ impl Rig {
     }
 }
 
-fn lost(reason: impl ToString) -> End {
+fn lost(reason: &impl ToString) -> End {
     End::Lost(reason.to_string())
 }
 
@@ -81,7 +81,7 @@ async fn a_silent_link_ends() {
     let mut rig = Rig::new();
     rig.beat().await;
     let since = Instant::now();
-    assert_eq!(rig.end.await.unwrap(), lost(crate::redis::watch::Dead::Silent));
+    assert_eq!(rig.end.await.unwrap(), lost(&crate::redis::watch::Dead::Silent));
     assert_eq!(since.elapsed(), crate::redis::watch::SILENCE);
 }
 
@@ -92,7 +92,7 @@ async fn a_link_on_which_only_others_are_heard_ends() {
         rig.publication(1).await;
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(rig.end.await.unwrap(), lost(crate::redis::watch::Dead::Deaf));
+    assert_eq!(rig.end.await.unwrap(), lost(&crate::redis::watch::Dead::Deaf));
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +150,7 @@ async fn what_redis_refuses_and_what_is_no_redis_end_the_link() {
     }
     let rig = Rig::new();
     drop(rig.far);
-    assert_eq!(rig.end.await.unwrap(), lost("Redis closed the subscriber connection"));
+    assert_eq!(rig.end.await.unwrap(), lost(&"Redis closed the subscriber connection"));
 }
 
 #[tokio::test(start_paused = true)]
