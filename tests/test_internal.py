@@ -126,7 +126,7 @@ async def test_each_close_is_counted_under_its_reason(start_node):
         "invalid_utf8": lambda raw: raw.send_frame(frames.TEXT, b"\xff"),
         "message_too_big": lambda raw: raw.send_frame(frames.TEXT, b"x" * 70_000),
         "peer_closed": lambda raw: raw.send_frame(frames.CLOSE),
-        "heartbeat_timeout": lambda raw: asyncio.sleep(0),
+        "heartbeat_timeout": lambda raw: raw.end(),
     }
     for reason, act in ends.items():
         async with raw_websocket(node) as raw:

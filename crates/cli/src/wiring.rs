@@ -1,7 +1,7 @@
 //! From the configuration to a node's parts.
 
 use crate::{
-    config::{Config, OutboxPolicy, Plain, Redis},
+    config::{Config, OutboxPolicy, Redis},
     failure::Failure,
 };
 use fanwire_broker::{
@@ -10,7 +10,7 @@ use fanwire_broker::{
     redis::{RedisBroker, RedisConfig},
 };
 use fanwire_node::{Link, Listeners, NodeConfig, Policy};
-use fanwire_protocol::{NodeId, TemplateTexts, Templates};
+use fanwire_protocol::{NodeId, Templates};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
     future,
@@ -75,12 +75,6 @@ pub(crate) fn node_config(config: &Config, node: NodeId) -> Result<NodeConfig, F
         channel_limit: config.limits.channels,
         handshake_timeout: config.handshake.timeout,
         close_timeout: config.close.timeout,
-        templates: templates(&config.plain)?,
+        templates: Templates::new(&config.plain).map_err(|error| Failure::Failed(error.to_string()))?,
     })
-}
-
-fn templates(plain: &Plain) -> Result<Templates, Failure> {
-    let Plain { broadcast, reply, reply_text, error, no_content } = plain.clone();
-    let texts = TemplateTexts { broadcast, reply, reply_text, error, no_content };
-    Templates::new(&texts).map_err(|error| Failure::Failed(error.to_string()))
 }

@@ -1,40 +1,50 @@
 //! The payload of a message.
 
+use crate::Json;
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{
-        self, MapAccess, SeqAccess, Visitor,
+        Error, MapAccess, SeqAccess, Visitor,
         value::{MapAccessDeserializer, SeqAccessDeserializer},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+use serde_transcode::Transcoder;
 use std::fmt;
 
 /// The payload of a message.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Any value that JSON can express.
-    Value(Value),
+    Json(Json),
     /// Wholly binary content.
     Binary(Bytes),
 }
 
+impl From<Json> for Content {
+    fn from(json: Json) -> Self {
+        Self::Json(json)
+    }
+}
+
 impl From<Value> for Content {
     fn from(value: Value) -> Self {
-        Self::Value(value)
+        Self::Json(value.into())
     }
 }
 
+/// The text as a string, not as JSON.
 impl From<&str> for Content {
     fn from(text: &str) -> Self {
-        Self::Value(text.into())
+        Value::from(text).into()
     }
 }
 
+/// The text as a string, not as JSON.
 impl From<String> for Content {
     fn from(text: String) -> Self {
-        Self::Value(text.into())
+        Value::from(text).into()
     }
 }
 
@@ -44,64 +54,83 @@ impl From<Bytes> for Content {
     }
 }
 
-impl Serialize for Content {
+/// A content on its way out: the JSON text itself in JSON, its values in MessagePack.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'a>(pub(crate) &'a Content);
+
+impl Serialize for Outgoing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Value(value) => value.serialize(serializer),
-            Self::Binary(bytes) => serializer.serialize_bytes(bytes),
+        match self.0 {
+            Content::Binary(bytes) => serializer.serialize_bytes(bytes),
+            Content::Json(json) if serializer.is_human_readable() => json.serialize_text(serializer),
+            Content::Json(json) => {
+                serde_transcode::transcode(&mut serde_json::Deserializer::from_str(json.as_str()), serializer)
+            }
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+/// A content on its way in: the JSON text itself in JSON, the JSON text of the values in MessagePack.
+pub(crate) fn incoming<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
+    if deserializer.is_human_readable() {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Json::compact(raw).into())
+    } else {
+        deserializer.deserialize_any(Values)
     }
 }
 
 /// Takes bytes besides all that JSON has.
-struct ContentVisitor;
+struct Values;
 
-impl<'de> Visitor<'de> for ContentVisitor {
+fn json<E: Error>(value: impl Serialize) -> Result<Content, E> {
+    Json::of(&value).map(Content::Json).map_err(E::custom)
+}
+
+impl<'de> Visitor<'de> for Values {
     type Value = Content;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Content, E> {
-        Ok(Value::Null.into())
+    fn visit_unit<E: Error>(self) -> Result<Content, E> {
+        json(())
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Content, E> {
-        Ok(Value::from(value).into())
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Content, E> {
+        json(value)
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Content, E> {
-        Ok(Value::from(value).into())
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Content, E> {
+        json(value)
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Content, E> {
-        Ok(Value::from(value).into())
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Content, E> {
+        json(value)
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Content, E> {
-        Ok(Value::from(value).into())
+    fn visit_f32<E: Error>(self, value: f32) -> Result<Content, E> {
+        json(value)
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Content, E> {
-        Ok(value.into())
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Content, E> {
+        json(value)
     }
 
-    fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Content, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<Content, E> {
+        json(value)
+    }
+
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Content, E> {
         Ok(Bytes::copy_from_slice(value).into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content, A::Error> {
-        Value::deserialize(SeqAccessDeserializer::new(seq)).map(Content::Value)
+        json(Transcoder::new(SeqAccessDeserializer::new(seq)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content, A::Error> {
-        Value::deserialize(MapAccessDeserializer::new(map)).map(Content::Value)
+        json(Transcoder::new(MapAccessDeserializer::new(map)))
     }
 }

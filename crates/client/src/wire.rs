@@ -1,9 +1,12 @@
 //! Commands and events as bytes.
 
-use crate::{Content, Encoding, Error, Event, Refusal, Welcome};
+use crate::{
+    Content, Encoding, Error, Event, Refusal, Welcome,
+    content::{self, Outgoing},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 use tokio_tungstenite::tungstenite::Message;
 
 /// What a client asks of a node.
@@ -23,7 +26,7 @@ pub(crate) struct Publish<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a Content>,
+    content: Option<Outgoing<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_base64: Option<Base64<'a>>,
 }
@@ -35,7 +38,7 @@ impl<'a> Publish<'a> {
             (Encoding::Json, Content::Binary(bytes)) => {
                 Self { channel, content_base64: Some(Base64(bytes)), ..Self::default() }
             }
-            _ => Self { channel, content: Some(content), ..Self::default() },
+            _ => Self { channel, content: Some(Outgoing(content)), ..Self::default() },
         }
     }
 }
@@ -84,100 +87,47 @@ pub(crate) enum Incoming {
 
 /// Reads a text as JSON and a binary message as MessagePack.
 pub(crate) fn decode(message: &Message) -> Result<Incoming, Error> {
-    let spelt: Spelt = match message {
-        Message::Text(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
-        Message::Binary(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+    let event = match message {
+        Message::Text(text) => Spelt::Json(text),
+        Message::Binary(bytes) => Spelt::MessagePack(bytes),
         _ => return Ok(Incoming::Other),
+    };
+    event.understand().map_err(Error::NotUnderstood)
+}
+
+/// An event as it is spelt. It is read once for its type and once for the fields of that type, since a content can be
+/// had as it was written only from a type without tags.
+#[derive(Clone, Copy)]
+enum Spelt<'a> {
+    Json(&'a str),
+    MessagePack(&'a [u8]),
+}
+
+impl<'a> Spelt<'a> {
+    fn read<T: Deserialize<'a>>(self) -> Result<T, String> {
+        match self {
+            Self::Json(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
+            Self::MessagePack(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        }
     }
-    .map_err(Error::NotUnderstood)?;
-    spelt.understood().map_err(Error::NotUnderstood)
-}
 
-/// Events as they are spelt.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Spelt {
-    Welcome {
-        connection: (u64, u64),
-        node: u64,
-        version: String,
-        heartbeat: f64,
-    },
-    Ok {
-        id: u64,
-    },
-    Pong {
-        id: Option<u64>,
-    },
-    Error {
-        id: Option<u64>,
-        code: String,
-        message: String,
-    },
-    Message {
-        channel: String,
-        #[serde(flatten)]
-        payload: Payload,
-    },
-    Broadcast {
-        #[serde(flatten)]
-        payload: Payload,
-    },
-    Gap {
-        seconds: f64,
-    },
-    Dropped {
-        count: u64,
-    },
-    #[serde(other)]
-    Unknown,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    /// A content of `null` is a content.
-    #[serde(default, deserialize_with = "present")]
-    content: Option<Content>,
-    content_base64: Option<String>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content>, D::Error> {
-    Content::deserialize(deserializer).map(Some)
-}
-
-impl Payload {
-    fn content(self) -> Result<Content, String> {
-        match (self.content, self.content_base64) {
-            (Some(content), _) => Ok(content),
-            (None, Some(text)) => {
-                let bytes = STANDARD.decode(text).map_err(|error| format!("content_base64: {error}"))?;
-                Ok(Content::Binary(bytes.into()))
+    fn understand(self) -> Result<Incoming, String> {
+        let Type { name } = self.read()?;
+        match &*name {
+            "welcome" => self.read::<Greeting>()?.understood(),
+            "ok" => self.read().map(|Ok { id }| Incoming::Answer(id, Result::Ok(()))),
+            "pong" => self.read().map(Pong::understood),
+            "error" => self.read().map(Refused::understood),
+            "message" | "broadcast" => self.read::<Delivery>()?.understood(&name).map(Incoming::Event),
+            "gap" => {
+                let Gap { seconds } = self.read()?;
+                Result::Ok(Incoming::Event(Event::Gap { duration: duration(seconds)? }))
             }
-            (None, None) => Err("a message without content".to_owned()),
+            "dropped" => self.read().map(|Dropped { count }| Incoming::Event(Event::Dropped { count })),
+            _ => Result::Ok(Incoming::Other),
         }
     }
 }
-
-impl Spelt {
-    fn understood(self) -> Result<Incoming, String> {
-        Ok(match self {
-            Self::Welcome { connection, node, version, heartbeat } => {
-                Incoming::Welcome(Welcome { connection, node, version, heartbeat: duration(heartbeat)? })
-            }
-            Self::Ok { id } | Self::Pong { id: Some(id) } => Incoming::Answer(id, Ok(())),
-            Self::Error { id: Some(id), code, message } => Incoming::Answer(id, Err(Refusal { code, message })),
-            Self::Error { id: None, code, message } => Incoming::Event(Event::Refused(Refusal { code, message })),
-            Self::Message { channel, payload } => {
-                Incoming::Event(Event::Message { channel, content: payload.content()? })
-            }
-            Self::Broadcast { payload } => Incoming::Event(Event::Broadcast { content: payload.content()? }),
-            Self::Gap { seconds } => Incoming::Event(Event::Gap { duration: duration(seconds)? }),
-            Self::Dropped { count } => Incoming::Event(Event::Dropped { count }),
-            Self::Pong { id: None } | Self::Unknown => Incoming::Other,
-        })
-    }
-}
-
 fn duration(seconds: f64) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| format!("{seconds} seconds: {error}"))
 }

@@ -1,6 +1,7 @@
 //! What a socket could not take yet.
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 use std::{collections::VecDeque, io::IoSlice};
 
 /// What an entry costs beside its bytes, in bytes: its place in the queue and its share of bookkeeping, rounded up.
@@ -175,13 +176,10 @@ pub(crate) fn with_slices<'a, T>(
     buffers: impl Iterator<Item = &'a [u8]>,
     write: impl FnOnce(&[IoSlice<'_>]) -> T,
 ) -> T {
-    let mut slices = [IoSlice::new(&[]); MAX_VECTORS];
-    let mut count = 0;
-    for (slice, buffer) in slices.iter_mut().zip(buffers) {
-        *slice = IoSlice::new(buffer);
-        count += 1;
-    }
-    write(&slices[..count])
+    // Nearly always there is one: an array would be filled for all before each write, and collecting would copy it.
+    let mut slices = SmallVec::<[IoSlice<'_>; MAX_VECTORS]>::new();
+    slices.extend(buffers.take(MAX_VECTORS).map(IoSlice::new));
+    write(&slices)
 }
 
 #[cfg(test)]

@@ -39,6 +39,14 @@ pub(crate) struct Seat {
     _permit: OwnedSemaphorePermit,
 }
 
+impl Seat {
+    /// One of `seats`, if one is free.
+    pub(crate) fn take(seats: &Arc<Semaphore>, within_limit: bool) -> Option<Self> {
+        let permit = Arc::clone(seats).try_acquire_owned().ok()?;
+        Some(Self { within_limit, _permit: permit })
+    }
+}
+
 /// Accepts connections and hands them to the shards in turn.
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -106,11 +114,7 @@ impl Acceptor {
     }
 
     fn seat(&self) -> Option<Seat> {
-        let take = |seats: &Arc<Semaphore>, within_limit| {
-            let permit = Arc::clone(seats).try_acquire_owned().ok()?;
-            Some(Seat { within_limit, _permit: permit })
-        };
-        take(&self.connections, true).or_else(|| take(&self.refusals, false))
+        Seat::take(&self.connections, true).or_else(|| Seat::take(&self.refusals, false))
     }
 }
 

@@ -24,6 +24,8 @@ pub mod node;
 pub mod readiness;
 mod relay;
 mod session;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod upgrade;
 mod websocket;

@@ -11,18 +11,26 @@ use crate::{
     upgrade::Upgrades,
 };
 use fanwire_broker::{Broker, Feed};
-use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig};
+use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
 use fanwire_protocol::Dialects;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
-use std::{fmt, io, net::TcpListener, sync::Arc, sync::atomic::AtomicU64};
+use std::{
+    fmt, io,
+    net::TcpListener,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::AtomicU64},
+};
 use thiserror::Error;
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::task::TaskTracker;
+
+/// What a failed shard is called.
+const SHARD: &str = "shard";
 
 /// The node's link to its broker.
 pub struct Link {
@@ -111,7 +119,6 @@ impl Node {
         let tracker = TaskTracker::new();
         let upgrades = Upgrades {
             sessions: Arc::new(sessions(&config, clock, &hub, &link.broker, dialects, &metrics)),
-            readiness: readiness.clone(),
             metrics: metrics.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
@@ -130,25 +137,29 @@ impl Node {
         &self.readiness
     }
 
-    /// Runs until `stop` says to stop, then drains; a second word ends the drain.
+    /// Runs until `stop` says to stop, then drains; a second word ends the drain. A sender that was dropped says
+    /// nothing.
     pub async fn run(mut self, mut stop: mpsc::Receiver<()>) -> Result<Stopped, NodeError> {
         tokio::select! {
-            _ = stop.recv() => {}
+            Some(()) = stop.recv() => {}
             Some(_) = self.acceptor.join_next() => return Err(NodeError::PartEnded("acceptor")),
-            Some(part) = self.parts.join_next() => return Err(NodeError::PartEnded(part.unwrap_or("failed part"))),
+            Some(part) = self.parts.join_next() => return Err(part_ended(part)),
         }
-        let (tracker, deadline) = (self.tracker.clone(), Instant::now() + self.config.drain_deadline);
+        let (tracker, mut parts) = (self.tracker.clone(), std::mem::take(&mut self.parts));
+        let deadline = Instant::now() + self.config.drain_deadline;
         tokio::select! {
-            drained = timeout_at(deadline, self.drain()) => Ok(match drained {
-                Ok(()) => Stopped::Drained,
-                Err(_) => Stopped::Deadline { sessions: tracker.len() },
-            }),
-            _ = stop.recv() => Ok(Stopped::Forced { sessions: tracker.len() }),
+            drained = timeout_at(deadline, self.drain()) => match drained {
+                Ok(Ok(())) => Ok(Stopped::Drained),
+                Ok(Err(ShardGone)) => Err(NodeError::PartEnded(SHARD)),
+                Err(_) => Ok(Stopped::Deadline { sessions: tracker.len() }),
+            },
+            Some(part) = parts.join_next() => Err(part_ended(part)),
+            Some(()) = stop.recv() => Ok(Stopped::Forced { sessions: tracker.len() }),
         }
     }
 
     /// Not ready, then deaf, then empty.
-    async fn drain(mut self) {
+    async fn drain(mut self) -> Result<(), ShardGone> {
         self.readiness.drain();
         self.tracker.close();
         tracing::info!(connections = self.tracker.len(), "draining");
@@ -158,9 +169,9 @@ impl Node {
             () = self.tracker.wait() => {}
         }
         self.acceptor.shutdown().await;
-        if self.hub.drain(self.config.drain_window).await.is_ok() {
-            self.tracker.wait().await;
-        }
+        self.hub.drain(self.config.drain_window).await?;
+        self.tracker.wait().await;
+        Ok(())
     }
 }
 
@@ -211,26 +222,23 @@ fn start_parts(
     let (shards_ended, feed, broker, driver) = (threads.any_ended(), link.feed, link.broker, link.driver);
     let (relay_hub, sweep_hub) = (hub.clone(), hub.clone());
     let mut parts = JoinSet::new();
-    parts.spawn(async move {
-        shards_ended.await;
-        "shard"
-    });
-    parts.spawn(async move {
-        driver.await;
-        "link to the broker"
-    });
-    parts.spawn(async move {
-        // Either way the relay has ended, and says so by its name.
-        let _ = relay::relay(feed, relay_hub).await;
-        "relay"
-    });
-    parts.spawn(async move {
-        relay::sweep(sweep_hub, broker).await;
-        "sweep of idle channels"
-    });
-    parts.spawn(async move {
-        let _ = axum::serve(listener, internal::router(internal)).await;
-        "internal port"
-    });
+    start_part(&mut parts, SHARD, shards_ended);
+    start_part(&mut parts, "link to the broker", driver);
+    start_part(&mut parts, "relay", relay::relay(feed, relay_hub));
+    start_part(&mut parts, "sweep of idle channels", relay::sweep(sweep_hub, broker));
+    start_part(&mut parts, "internal port", axum::serve(listener, internal::router(internal)).into_future());
     Ok(parts)
+}
+
+/// Runs what should never end; resolves to its name when it does, by a panic too.
+fn start_part<T>(
+    parts: &mut JoinSet<&'static str>,
+    name: &'static str,
+    part: impl Future<Output = T> + Send + 'static,
+) {
+    parts.spawn(AssertUnwindSafe(part).catch_unwind().map(move |_| name));
+}
+
+fn part_ended(part: Result<&'static str, JoinError>) -> NodeError {
+    NodeError::PartEnded(part.unwrap_or("cancelled part"))
 }

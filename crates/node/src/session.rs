@@ -30,6 +30,9 @@ use std::{
 };
 use tokio::{io::AsyncRead, time::Instant};
 
+#[cfg(test)]
+mod tests;
+
 /// How many publications of one connection may be unanswered. Beyond that its socket is not read.
 const MAX_UNANSWERED: usize = 64;
 

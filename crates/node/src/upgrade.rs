@@ -3,7 +3,6 @@
 use crate::{
     accept::Seat,
     metrics::{Metrics, UpgradeResult},
-    readiness::Readiness,
     session::{Sessions, Upgraded},
     websocket,
 };
@@ -20,7 +19,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// The longest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -34,51 +33,58 @@ type Socket = TokioIo<tokio::net::TcpStream>;
 /// What all upgrades of a node share.
 pub(crate) struct Upgrades {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     pub(crate) handshake_timeout: Duration,
-    /// All tasks that serve sessions.
+    /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
 }
 
-/// A request that was granted its upgrade, and is waiting for the socket.
+/// An upgrade that was granted.
 struct Granted {
     dialect: Dialect,
-    socket: hyper::upgrade::OnUpgrade,
     seat: Seat,
+    /// Makes a drain wait for the session to come.
+    token: TaskTrackerToken,
+}
+
+/// A request that was granted its upgrade, and is waiting for the socket.
+struct Waiting {
+    granted: Granted,
+    socket: hyper::upgrade::OnUpgrade,
 }
 
 impl Upgrades {
     /// Serves an accepted socket: one request, and the session if it is upgraded. Runs on the thread of `shard`.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, shard: usize, seat: Seat) {
         // A task of its own for the session, so that it does not keep the memory of the handshake.
-        if let Some((dialect, parts, seat)) = self.upgrade(stream, seat).await {
-            let upgraded = upgraded(dialect, parts, shard, seat);
+        if let Some((granted, parts)) = self.upgrade(stream, seat).await {
+            let upgraded = upgraded(granted.dialect, parts, shard, granted.seat);
             self.tracker.spawn(Arc::clone(&self.sessions).serve(upgraded));
+            drop(granted.token);
         }
     }
 
-    async fn upgrade(&self, stream: TcpStream, seat: Seat) -> Option<(Dialect, Parts<Socket>, Seat)> {
-        let granted = match timeout(self.handshake_timeout, self.answer(stream, seat)).await {
-            Ok(granted) => granted?,
+    async fn upgrade(&self, stream: TcpStream, seat: Seat) -> Option<(Granted, Parts<Socket>)> {
+        let waiting = match timeout(self.handshake_timeout, self.answer(stream, seat)).await {
+            Ok(waiting) => waiting?,
             Err(_) => {
                 self.metrics.upgraded(UpgradeResult::TimedOut);
                 return None;
             }
         };
-        let upgraded = granted.socket.await.ok().and_then(|upgraded| upgraded.downcast().ok());
-        self.metrics.upgraded(if upgraded.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed });
-        Some((granted.dialect, upgraded?, granted.seat))
+        let parts = waiting.socket.await.ok().and_then(|upgraded| upgraded.downcast().ok());
+        self.metrics.upgraded(if parts.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed });
+        Some((waiting.granted, parts?))
     }
 
     /// Answers the socket's one request.
-    async fn answer(&self, stream: TcpStream, seat: Seat) -> Option<Granted> {
+    async fn answer(&self, stream: TcpStream, seat: Seat) -> Option<Waiting> {
         let socket = tokio::net::TcpStream::from_std(stream).ok()?;
-        let (granted, seat) = (Mutex::new(None), Mutex::new(Some(seat)));
+        // A refused client keeps its seat until its socket has ended, for sockets are what seats bound.
+        let (answered, seat) = (Mutex::new(None), Mutex::new(Some(seat)));
         let service = service_fn(|request| {
-            let seat = lock(&seat).take();
-            let (response, grant) = self.consider(request, seat);
-            *lock(&granted) = grant;
+            let (response, waiting) = self.consider(request, &mut lock(&seat));
+            *lock(&answered) = Some(waiting);
             std::future::ready(Ok::<_, Infallible>(response))
         });
         let served = http1::Builder::new()
@@ -86,18 +92,18 @@ impl Upgrades {
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades()
             .await;
-        if served.is_err() {
+        let answered = lock(&answered).take();
+        if served.is_err() && answered.is_none() {
             self.metrics.upgraded(UpgradeResult::Malformed);
         }
-        lock(&granted).take()
+        answered.flatten()
     }
 
-    /// Decides about a request: the response, and what it grants.
-    fn consider(&self, mut request: Request<Incoming>, seat: Option<Seat>) -> (Response<Body>, Option<Granted>) {
+    /// Decides about a request: the response, and what is granted.
+    fn consider(&self, mut request: Request<Incoming>, seat: &mut Option<Seat>) -> (Response<Body>, Option<Waiting>) {
         let (result, response) = match self.grant(&request, seat) {
-            Ok((dialect, response, seat)) => {
-                let socket = hyper::upgrade::on(&mut request);
-                return (response, Some(Granted { dialect, socket, seat }));
+            Ok((response, granted)) => {
+                return (response, Some(Waiting { granted, socket: hyper::upgrade::on(&mut request) }));
             }
             Err(refused) => *refused,
         };
@@ -111,21 +117,23 @@ impl Upgrades {
     fn grant<B>(
         &self,
         request: &Request<B>,
-        seat: Option<Seat>,
-    ) -> Result<(Dialect, Response<Body>, Seat), Box<Refused>> {
-        if self.readiness.is_draining() {
+        seat: &mut Option<Seat>,
+    ) -> Result<(Response<Body>, Granted), Box<Refused>> {
+        // Taken before the drain is asked for: so that either it waits for this upgrade, or the upgrade is refused.
+        let token = self.tracker.token();
+        if self.tracker.is_closed() {
             return Err(busy(UpgradeResult::Draining, "this node is going away"));
         }
         let mut response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;
         let dialect = self.dialect(request)?;
-        let Some(seat) = seat.filter(|seat| seat.within_limit) else {
+        let Some(seat) = seat.take_if(|seat| seat.within_limit) else {
             return Err(busy(UpgradeResult::ConnectionLimit, "this node has as many connections as it may"));
         };
         if let Some(subprotocol) = dialect.subprotocol() {
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        Ok((dialect, response, seat))
+        Ok((response, Granted { dialect, seat, token }))
     }
 
     fn dialect<B>(&self, request: &Request<B>) -> Result<Dialect, Box<Refused>> {

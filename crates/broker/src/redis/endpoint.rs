@@ -19,6 +19,17 @@ pub struct RedisConfig {
     pub node: NodeId,
 }
 
+impl RedisConfig {
+    /// Whether a broker would start with this. Connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// What [`RedisBroker::start`](crate::redis::RedisBroker::start) would refuse.
+    pub fn check(&self) -> Result<(), InvalidRedisConfig> {
+        Endpoint::parse(self).map(drop)
+    }
+}
+
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url: _, prefix, node } = self;
@@ -76,6 +87,7 @@ impl Endpoint {
             return Err(InvalidRedisConfig::UserWithoutPassword);
         }
         match info.addr() {
+            ConnectionAddr::Tcp(_, 0) => Err(InvalidRedisConfig::Url("the port is 0".to_owned())),
             ConnectionAddr::Tcp(host, port) => Ok(Self { host: host.clone(), port: *port, login }),
             ConnectionAddr::TcpTls { .. } => Err(InvalidRedisConfig::Tls),
             _ => Err(InvalidRedisConfig::UnixSocket),
@@ -164,6 +176,9 @@ mod tests {
         bad("redis://:secret@127.0.0.1/news", "database number");
         bad("redis://:secret@127.0.0.1/-1", "database number");
         bad("redis://:secret@0.0.0.0", "wildcard");
+        bad("redis://:secret@127.0.0.1:0", "the port is 0");
+        bad("redis://", "");
+        bad("redis:// cache", "form");
         bad("rediss://:secret@127.0.0.1", "TLS");
         bad("unix:///tmp/redis.sock?pass=secret", "Unix socket");
         bad("redis://:secret@127.0.0.1/0?protocol=resp3", "query");

@@ -5,6 +5,8 @@ use super::{
     setting::{Visitor, any, within},
     size::Size,
 };
+use fanwire_broker::redis::RedisConfig;
+use fanwire_protocol::NodeId;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -69,16 +71,16 @@ impl Default for Redis {
 
 impl Redis {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
-        visitor.setting("redis.url", &mut self.url, any);
-        visitor.setting("redis.prefix", &mut self.prefix, |text| prefix(text));
+        let default = Self::default().prefix;
+        visitor.setting("redis.url", &mut self.url, |url| refused(url.expose()?, &default));
+        visitor.setting("redis.prefix", &mut self.prefix, |prefix| refused("redis://localhost", prefix));
     }
 }
 
-/// What the broker takes: no pattern characters of Redis, and no braces, which would move the hash tag of a partition.
-fn prefix(text: &str) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    let valid = (1..=64).contains(&text.len()) && text.bytes().all(plain);
-    (!valid).then(|| "must be 1 to 64 ASCII letters, digits, '-', '_', '.' and ':'".to_owned())
+/// What the broker would refuse.
+fn refused(url: &str, prefix: &str) -> Option<String> {
+    let config = RedisConfig { url: url.to_owned(), prefix: prefix.to_owned(), node: NodeId::from_random(0) };
+    config.check().err().map(|invalid| invalid.to_string())
 }
 
 /// How dead connections are found.

@@ -27,9 +27,9 @@ pub(crate) use groups::{Close, Drain, Handshake, Heartbeat, Internal, Limits, Re
 pub(crate) use layer::Flag;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use outbox::{Outbox, OutboxPolicy};
-pub(crate) use plain::Plain;
 pub(crate) use problem::Problems;
 
+use fanwire_protocol::TemplateTexts;
 use layer::{Layer, Origin};
 use setting::{Reader, Visitor};
 use variables::Variables;
@@ -59,7 +59,7 @@ pub(crate) struct Config {
     /// The way out.
     pub(crate) close: Close,
     /// The texts of the plain dialect.
-    pub(crate) plain: Plain,
+    pub(crate) plain: TemplateTexts,
     /// The log.
     pub(crate) log: Log,
 }
@@ -76,7 +76,7 @@ impl Config {
         self.limits.visit(visitor);
         self.handshake.visit(visitor);
         self.close.visit(visitor);
-        self.plain.visit(visitor);
+        plain::visit(&mut self.plain, visitor);
         self.log.visit(visitor);
     }
 }

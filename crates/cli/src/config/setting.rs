@@ -80,7 +80,7 @@ impl Setting for RedisUrl {
     }
 
     fn read(kind: &ValueKind) -> Option<Self> {
-        text(kind)?.parse().ok()
+        text(kind).map(Self::new)
     }
 
     fn write(&self) -> ValueKind {

@@ -148,7 +148,7 @@ fn wrong_values_are_told_with_their_source() {
         "drop-oldest",
         r#""drop-oldest" (flag --set): expected one of disconnect, drop_oldest"#,
     );
-    check_value("plain.reply", "thanks", r#""thanks" (flag --set): must contain {text} exactly once"#);
+    check_value("plain.reply", "thanks", r#""thanks" (flag --set): has {text} 0 times: exactly once is needed"#);
     check_value(
         "server.listen",
         "localhost:8765",
@@ -157,12 +157,12 @@ fn wrong_values_are_told_with_their_source() {
     check_value(
         "redis.url",
         "rediss://app:hunter2@r",
-        r#""rediss://app:***@r" (flag --set): expected redis://[[user]:password@]host[:port][/database], or nothing for the embedded memory broker"#,
+        r#""rediss://app:***@r" (flag --set): Redis over TLS (rediss://) is not supported; expected redis://[[user]:password@]host[:port][/database]"#,
     );
     check_value(
         "redis.prefix",
         "a{b}",
-        r#""a{b}" (flag --set): must be 1 to 64 ASCII letters, digits, '-', '_', '.' and ':'"#,
+        r#""a{b}" (flag --set): "a{b}" can't begin names in Redis: 1 to 64 letters, digits, '-', '_', '.' and ':' can"#,
     );
     check_value(
         "log.level",

@@ -37,17 +37,17 @@ impl Fixture {
         Self::with(1, |_| {})
     }
 
-    /// A hub of `shards` shards with settings of its own. Unless set, heartbeats are a day apart.
+    /// A hub of `shards` shards with settings of its own. Unless set, heartbeats are a year apart.
     pub(crate) fn with(shards: usize, change: impl FnOnce(&mut ShardConfig)) -> Self {
         let (clock, node, registry) = (Clock::start(), NodeId::from_random(7), Registry::new());
-        let day = Duration::from_secs(24 * 3600);
+        let year = Duration::from_secs(365 * 24 * 3600);
         let mut config = ShardConfig {
             node,
             clock,
             outbox_limit: 1 << 20,
             outbox_policy: Policy::Disconnect,
-            heartbeat_interval: day,
-            heartbeat_timeout: day,
+            heartbeat_interval: year,
+            heartbeat_timeout: year,
             close_timeout: Duration::from_secs(5),
         };
         change(&mut config);

@@ -1,0 +1,100 @@
+//! A broker that answers when it is told to, for cases that no real one shows at will.
+
+use fanwire_broker::{Accepted, Broker, Delivery, LinkState, PublishError, SubscribeError};
+use fanwire_protocol::ChannelName;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot, watch,
+};
+
+/// The outcome of a publication.
+pub(crate) type Outcome = Result<(), PublishError>;
+
+/// The content, as JSON, whose publication makes the broker panic.
+pub(crate) const PANIC: &[u8] = br#""panic""#;
+
+/// What was asked of the broker, and where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Publish(Delivery, oneshot::Sender<Result<Accepted, PublishError>>),
+    Subscribe(ChannelName, oneshot::Sender<Result<(), SubscribeError>>),
+    Unsubscribe(ChannelName),
+}
+
+/// The broker.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    asked: UnboundedSender<Asked>,
+    link: watch::Sender<LinkState>,
+}
+
+/// What is asked of a [`Scripted`] broker, in order.
+#[derive(Debug)]
+pub(crate) struct Calls(UnboundedReceiver<Asked>);
+
+impl Scripted {
+    pub(crate) fn new() -> (Arc<Self>, Calls) {
+        let (asked, calls) = unbounded_channel();
+        (Arc::new(Self { asked, link: watch::Sender::new(LinkState::Up) }), Calls(calls))
+    }
+}
+
+impl Broker for Scripted {
+    fn publish(&self, delivery: Delivery) -> BoxFuture<'static, Result<Accepted, PublishError>> {
+        assert_ne!(delivery.publication.content.parts().1, PANIC);
+        let (answer, place) = oneshot::channel();
+        self.asked.send(Asked::Publish(delivery, answer)).unwrap();
+        Box::pin(async { place.await.unwrap_or(Err(PublishError::Timeout)) })
+    }
+
+    fn subscribe(&self, channel: &ChannelName) -> BoxFuture<'static, Result<(), SubscribeError>> {
+        let (answer, confirmed) = oneshot::channel();
+        self.asked.send(Asked::Subscribe(channel.clone(), answer)).unwrap();
+        Box::pin(async { confirmed.await.unwrap_or(Err(SubscribeError::Timeout)) })
+    }
+
+    fn unsubscribe(&self, channel: &ChannelName) {
+        self.asked.send(Asked::Unsubscribe(channel.clone())).unwrap();
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.subscribe()
+    }
+}
+
+impl Calls {
+    /// The next publication: its content as JSON, and where its place in the order is told.
+    pub(crate) async fn publish(&mut self) -> (String, oneshot::Sender<Result<Accepted, PublishError>>) {
+        let Some(Asked::Publish(delivery, place)) = self.0.recv().await else { panic!("a publication was expected") };
+        let content = delivery.publication.content.parts().1;
+        (String::from_utf8(content.to_vec()).unwrap(), place)
+    }
+
+    /// Takes in the next publication: its content as JSON, and where its outcome is told.
+    pub(crate) async fn take_in(&mut self) -> (String, oneshot::Sender<Outcome>) {
+        let (content, place) = self.publish().await;
+        let (outcome, accepted) = oneshot::channel();
+        place.send(Ok(accepted)).unwrap();
+        (content, outcome)
+    }
+
+    /// The next subscription: its channel, and where its outcome is told.
+    pub(crate) async fn subscribe(&mut self) -> (ChannelName, oneshot::Sender<Result<(), SubscribeError>>) {
+        let Some(Asked::Subscribe(channel, outcome)) = self.0.recv().await else {
+            panic!("a subscription was expected")
+        };
+        (channel, outcome)
+    }
+
+    /// What is asked next.
+    pub(crate) async fn next(&mut self) -> Asked {
+        self.0.recv().await.unwrap()
+    }
+
+    /// Whether nothing was asked that was not taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,163 @@
+//! A hub of one shard, and sessions on it.
+
+use super::{Calls, Client, Scripted};
+use crate::{
+    accept::Seat,
+    metrics::Metrics,
+    relay,
+    session::{Sessions, Upgraded},
+};
+use fanwire_broker::{Broker, memory::MemoryBroker, metrics::BrokerMetrics};
+use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
+use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId};
+use prometheus::{Registry, proto::MetricType};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+use tokio::{sync::Semaphore, task::coop::unconstrained};
+
+/// A pipe that never fills in a test that doesn't want it to.
+const WIDE: usize = 1 << 20;
+
+/// How many connections a fixture has room for.
+const SEATS: usize = 16;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Waits until nobody has anything to do: with a paused clock, time passes only then.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// A running hub of one shard; its heartbeats are a day apart.
+pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub {
+    let config = ShardConfig {
+        node: NodeId::from_random(7),
+        clock,
+        outbox_limit,
+        outbox_policy: Policy::Disconnect,
+        heartbeat_interval: DAY,
+        heartbeat_timeout: DAY,
+        close_timeout: Duration::from_secs(5),
+    };
+    let (hub, shards) = Hub::new(&config, &Dialects::default(), &HubMetrics::new(registry).unwrap(), 1);
+    // A pipe spends its task's budget at each write, as a socket does not.
+    shards.into_iter().for_each(|shard| drop(tokio::spawn(unconstrained(shard.run()))));
+    hub
+}
+
+/// What a test may want to be otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) message_limit: usize,
+    pub(crate) outbox_limit: usize,
+    pub(crate) channel_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100 }
+    }
+}
+
+/// Sessions on a hub of one shard.
+pub(crate) struct Fixture {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) registry: Registry,
+    seats: Arc<Semaphore>,
+}
+
+impl Fixture {
+    /// Sessions that publish through the memory broker.
+    pub(crate) fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn with(settings: Settings) -> Self {
+        let registry = Registry::new();
+        let (broker, feed) = MemoryBroker::start(BrokerMetrics::register(&registry).unwrap());
+        let fixture = Self::on(broker, registry, settings);
+        tokio::spawn(relay::relay(feed, fixture.sessions.hub.clone()));
+        fixture
+    }
+
+    /// Sessions whose broker answers when it is told to.
+    pub(crate) fn scripted() -> (Self, Calls) {
+        let (broker, calls) = Scripted::new();
+        (Self::on(broker, Registry::new(), Settings::default()), calls)
+    }
+
+    fn on(broker: Arc<dyn Broker>, registry: Registry, settings: Settings) -> Self {
+        let clock = Clock::start();
+        let sessions = Sessions {
+            node: NodeId::from_random(7),
+            clock,
+            hub: hub(&registry, clock, settings.outbox_limit),
+            broker,
+            dialects: Dialects::default(),
+            metrics: Metrics::new(&registry).unwrap(),
+            heartbeat_interval: DAY,
+            message_limit: settings.message_limit,
+            outbox_limit: settings.outbox_limit,
+            channel_limit: settings.channel_limit,
+            sequence: AtomicU64::new(1),
+        };
+        Self { sessions: Arc::new(sessions), registry, seats: Arc::new(Semaphore::new(SEATS)) }
+    }
+
+    /// A JSON client that has been welcomed.
+    pub(crate) async fn connect(&self) -> Client {
+        self.connect_narrow(WIDE).await
+    }
+
+    /// A JSON client that has been welcomed, whose socket holds `capacity` bytes in each direction.
+    pub(crate) async fn connect_narrow(&self, capacity: usize) -> Client {
+        let mut client = self.connect_raw(Dialect::Json, capacity, &[]);
+        assert_eq!(client.event().await["type"], "welcome");
+        client
+    }
+
+    /// Any client, of which `read` arrived together with its request.
+    pub(crate) fn connect_raw(&self, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+        let (transport, reader, peer) = Pipe::new(capacity);
+        let seat = Seat::take(&self.seats, true).unwrap();
+        let upgraded = Upgraded { dialect, transport, reader, read: read.to_vec(), shard: 0, seat };
+        Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
+    }
+
+    /// Whether a channel has readers here.
+    pub(crate) fn has_readers(&self, channel: &str) -> bool {
+        let mut found = false;
+        self.sessions.hub.interest().shards_of(&ChannelName::parse(channel).unwrap(), |_| found = true);
+        found
+    }
+
+    /// Asserts that no connection has left anything behind.
+    #[track_caller]
+    pub(crate) fn assert_empty(&self) {
+        assert_eq!(self.seats.available_permits(), SEATS, "a seat is taken");
+        assert_eq!(self.metric("fanwire_connections", "json"), 0, "the shard holds a connection");
+        assert_eq!(self.metric("fanwire_subscriptions", ""), 0, "the shard holds a subscription");
+        assert_eq!(self.metric("fanwire_outbox_bytes", ""), 0, "an outbox holds something");
+    }
+
+    /// The value of the metric whose label, if it has one, has the value `label`.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
+        counter(&self.registry, name, label)
+    }
+}
+
+/// The value of the counter or gauge whose label, if it has one, has the value `label`.
+#[track_caller]
+pub(crate) fn counter(registry: &Registry, name: &str, label: &str) -> u64 {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == name).expect("the metric is registered");
+    let mut metrics = family.get_metric().iter();
+    let metric = metrics.find(|metric| metric.get_label().iter().all(|pair| pair.value() == label)).unwrap();
+    let is_gauge = family.get_field_type() == MetricType::GAUGE;
+    let value = if is_gauge { metric.get_gauge().get_value() } else { metric.get_counter().get_value() };
+    format!("{value}").parse().expect("what is counted is whole")
+}
