@@ -25,7 +25,8 @@ const QUEUED_COMMANDS: usize = 64;
 
 /// A connection to a node. Clones share it.
 ///
-/// Commands go out in the order in which their futures are first polled. Each waits for its answer.
+/// Commands go out in the order in which their futures are first polled, and each waits for its answer; many may wait at
+/// a time. A command whose future is dropped before that may still be carried out, and disturbs no other.
 #[derive(Debug, Clone)]
 pub struct Client {
     calls: mpsc::Sender<Call>,

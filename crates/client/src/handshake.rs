@@ -26,6 +26,9 @@ const LONGEST_BODY: usize = 1000;
 /// tungstenite's own 128 KiB are allocated at once and cleared before every read.
 const READ_BUFFER: usize = 16 * 1024;
 
+/// The longest message, in bytes. A node doesn't split one into frames, for which tungstenite's own bound is less.
+const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
+
 /// Connects to `url` and waits for the node's welcome, without a time limit.
 pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, Welcome), Error> {
     let wrong = |reason: String| Error::Url { url: url.to_owned(), reason };
@@ -37,7 +40,10 @@ pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, We
     }
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(encoding.subprotocol());
     let request = request.into_client_request().map_err(|error| refused(url, error))?;
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(LONGEST_MESSAGE))
+        .max_frame_size(Some(LONGEST_MESSAGE));
     let connecting = connect_async_with_config(request, Some(config), true);
     let (mut socket, _) = connecting.await.map_err(|error| refused(url, error))?;
     let welcome = welcome(&mut socket).await?;

@@ -24,6 +24,7 @@
 //! | `error` | [`Error`], all that can go wrong |
 //! | `event` | [`Event`] and [`Events`], what the node tells |
 //! | `handshake` | the way from a URL to the node's welcome |
+//! | `json` | [`Json`], JSON as it is written |
 //! | `options` | [`Options`] of a connection |
 //! | `wire` | commands and events as bytes |
 
@@ -33,6 +34,7 @@ mod content;
 mod error;
 mod event;
 mod handshake;
+mod json;
 mod options;
 mod wire;
 
@@ -40,4 +42,5 @@ pub use client::Client;
 pub use content::Content;
 pub use error::{Closed, Error, Refusal};
 pub use event::{Event, Events, Welcome};
+pub use json::Json;
 pub use options::{Encoding, Options};

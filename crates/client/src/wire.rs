@@ -113,21 +113,110 @@ impl<'a> Spelt<'a> {
 
     fn understand(self) -> Result<Incoming, String> {
         let Type { name } = self.read()?;
-        match &*name {
-            "welcome" => self.read::<Greeting>()?.understood(),
-            "ok" => self.read().map(|Ok { id }| Incoming::Answer(id, Result::Ok(()))),
-            "pong" => self.read().map(Pong::understood),
-            "error" => self.read().map(Refused::understood),
-            "message" | "broadcast" => self.read::<Delivery>()?.understood(&name).map(Incoming::Event),
-            "gap" => {
-                let Gap { seconds } = self.read()?;
-                Result::Ok(Incoming::Event(Event::Gap { duration: duration(seconds)? }))
-            }
-            "dropped" => self.read().map(|Dropped { count }| Incoming::Event(Event::Dropped { count })),
-            _ => Result::Ok(Incoming::Other),
+        Ok(match &*name {
+            "welcome" => Incoming::Welcome(self.read::<Greeting>()?.welcome()?),
+            "ok" => Incoming::Answer(self.read::<Answer>()?.id, Ok(())),
+            "pong" => self.read::<Pong>()?.id.map_or(Incoming::Other, |id| Incoming::Answer(id, Ok(()))),
+            "error" => self.read::<Refused>()?.told(),
+            "message" => Incoming::Event(self.read::<Delivery>()?.message()?),
+            "broadcast" => Incoming::Event(Event::Broadcast { content: self.read::<Delivery>()?.content()? }),
+            "gap" => Incoming::Event(Event::Gap { duration: duration(self.read::<Gap>()?.seconds)? }),
+            "dropped" => Incoming::Event(Event::Dropped { count: self.read::<Dropped>()?.count }),
+            _ => Incoming::Other,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Type<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    connection: (u64, u64),
+    node: u64,
+    version: String,
+    heartbeat: f64,
+}
+
+impl Greeting {
+    fn welcome(self) -> Result<Welcome, String> {
+        let Self { connection, node, version, heartbeat } = self;
+        Ok(Welcome { connection, node, version, heartbeat: duration(heartbeat)? })
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct Pong {
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    id: Option<u64>,
+    code: String,
+    message: String,
+}
+
+impl Refused {
+    fn told(self) -> Incoming {
+        let refusal = Refusal { code: self.code, message: self.message };
+        match self.id {
+            Some(id) => Incoming::Answer(id, Err(refusal)),
+            None => Incoming::Event(Event::Refused(refusal)),
         }
     }
 }
+
+/// A message or a broadcast.
+#[derive(Deserialize)]
+struct Delivery {
+    channel: Option<String>,
+    /// A content of `null` is a content.
+    #[serde(default, deserialize_with = "present")]
+    content: Option<Content>,
+    content_base64: Option<String>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content>, D::Error> {
+    content::incoming(deserializer).map(Some)
+}
+
+impl Delivery {
+    fn message(mut self) -> Result<Event, String> {
+        let channel = self.channel.take().ok_or("a message without channel")?;
+        Ok(Event::Message { channel, content: self.content()? })
+    }
+
+    fn content(self) -> Result<Content, String> {
+        match (self.content, self.content_base64) {
+            (Some(content), _) => Ok(content),
+            (None, Some(text)) => {
+                let bytes = STANDARD.decode(text).map_err(|error| format!("content_base64: {error}"))?;
+                Ok(Content::Binary(bytes.into()))
+            }
+            (None, None) => Err("a message without content".to_owned()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Gap {
+    seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    count: u64,
+}
+
 fn duration(seconds: f64) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| format!("{seconds} seconds: {error}"))
 }

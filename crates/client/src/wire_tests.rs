@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::Json;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -96,6 +97,30 @@ fn every_content_arrives() {
 }
 
 #[test]
+fn json_passes_as_it_is_written() {
+    let written = r#"{"z":1.0e5,"a":123456789012345678901234567890,"a":"\u00fc"}"#;
+    let content = Content::from(written.parse::<Json>().unwrap());
+    let event = format!(r#"{{"content": {written}, "channel": "news", "type": "message"}}"#);
+    assert_eq!(decode(&Message::text(event)), Ok(message(content.clone())));
+    let command = Command::Publish(Publish::new(Encoding::Json, Some("news"), &content));
+    let expected = format!(r#"{{"id":7,"type":"publish","channel":"news","content":{written}}}"#);
+    assert_eq!(encode(Encoding::Json, 7, command).unwrap().to_text().unwrap(), expected);
+}
+
+#[test]
+fn json_keeps_the_order_of_its_keys_in_message_pack() {
+    let content = Content::from(r#"{"z":[1,-2.5,null],"a":true}"#.parse::<Json>().unwrap());
+    let command = Command::Broadcast(Publish::new(Encoding::MessagePack, None, &content));
+    let sent = encode(Encoding::MessagePack, 7, command).unwrap();
+    let expected = b"\x83\xa2id\x07\xa4type\xa9broadcast\xa7content\x82\xa1z\x93\x01\xcb\xc0\x04\0\0\0\0\0\0\xc0\xa1a\xc3";
+    assert_eq!(sent.into_data().as_ref(), expected);
+    let packed = b"\x82\xa4type\xa9broadcast\xa7content\x82\xa1z\x93\x01\xca\x3d\xcc\xcc\xcd\xc0\xa1a\xc3";
+    let expected = Content::from(r#"{"z":[1,0.1,null],"a":true}"#.parse::<Json>().unwrap());
+    let told = decode(&Message::binary(packed.as_slice()));
+    assert_eq!(told, Ok(Incoming::Event(Event::Broadcast { content: expected })));
+}
+
+#[test]
 fn what_is_new_is_ignored() {
     check_event(&json!({"type": "presence", "count": "many", "id": "x"}), Incoming::Other);
     let event = json!({"type": "message", "channel": "news", "content": 1, "offset": 5, "epoch": "e"});
@@ -111,6 +136,7 @@ fn what_is_wrong_is_not_understood() {
         "{}",
         r#"{"type":"ok"}"#,
         r#"{"type":"message","channel":"news"}"#,
+        r#"{"type":"message","content":1}"#,
         r#"{"type":"gap","seconds":-1}"#,
         r#"{"type":"broadcast","content_base64":"?"}"#,
     ] {

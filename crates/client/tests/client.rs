@@ -1,7 +1,7 @@
 //! The client against a WebSocket server that does what each test says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use fanwire_client::{Client, Closed, Content, Encoding, Error, Event, Options, Refusal};
+use fanwire_client::{Client, Closed, Encoding, Error, Event, Options, Refusal};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::{future, time::Duration};
@@ -109,7 +109,7 @@ async fn keep(_node: Node) {
 }
 
 fn message(content: Value) -> Event {
-    Event::Message { channel: "news".to_owned(), content: Content::Value(content) }
+    Event::Message { channel: "news".to_owned(), content: content.into() }
 }
 
 async fn exchange(encoding: Encoding) {

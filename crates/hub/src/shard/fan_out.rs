@@ -1,0 +1,92 @@
+//! The way of publications to the subscribers of a shard.
+
+use super::{BROADCAST, Shard, TURN};
+use crate::channel::{Batch, size_of};
+use fanwire_protocol::{Delivery, Target};
+
+impl Shard {
+    pub(super) fn enqueue(&mut self, delivery: Delivery) {
+        let key = match &delivery.publication.target {
+            Target::Broadcast => Some(BROADCAST),
+            Target::Channel(name) => self.by_name.get(name).copied(),
+        };
+        // Without a key the last subscriber has left meanwhile.
+        let Some(key) = key else { return };
+        self.backlog.publications += 1;
+        self.backlog.bytes += size_of(&delivery);
+        self.channels[key].pending.push_back(delivery);
+        self.call(key);
+    }
+
+    /// Puts a channel into the queue for turns.
+    fn call(&mut self, key: usize) {
+        if !std::mem::replace(&mut self.channels[key].queued, true) {
+            self.queue.push_back(key);
+        }
+    }
+
+    pub(super) fn fan_out(&mut self) {
+        self.release_held();
+        let mut rest = TURN;
+        while rest > 0
+            && let Some(key) = self.queue.pop_front()
+        {
+            rest = rest.saturating_sub(self.fan_out_channel(key, rest).max(1));
+            self.channels[key].queued = false;
+            if self.channels[key].has_work() {
+                self.call(key);
+            } else {
+                self.retire(key);
+            }
+        }
+    }
+
+    /// Events about the link stand behind every publication that came before them.
+    fn release_held(&mut self) {
+        if self.backlog.publications == 0
+            && self.channels[BROADCAST].batch.is_none()
+            && let Some(event) = self.held.take()
+        {
+            self.channels[BROADCAST].begin_notice(&event, &self.terms.dialects);
+            self.call(BROADCAST);
+        }
+    }
+
+    /// Serves at most `limit` subscribers of a channel and returns how many it served.
+    fn fan_out_channel(&mut self, key: usize, limit: usize) -> usize {
+        // While other channels wait too, a connection may be in several of them: then one write serves them all.
+        let at_once = self.queue.is_empty();
+        // A batch that just fits an outbox would make a slow consumer of whoever is behind by a single frame.
+        self.channels[key].begin_batch(self.node, self.terms.limit / 8);
+        let Some(mut batch) = self.channels[key].batch.take() else { return 0 };
+        for served in 0..limit {
+            let Some(connection) = self.channels[key].roster.walk() else {
+                self.finish(&batch);
+                return served;
+            };
+            self.deliver(connection, &mut batch, at_once);
+        }
+        self.channels[key].batch = Some(batch);
+        limit
+    }
+
+    fn deliver(&mut self, key: usize, batch: &mut Batch, at_once: bool) {
+        let (terms, tally) = (&self.terms, &mut self.tally);
+        let connection = &mut self.connections[key];
+        let outcome = if batch.leaves_out(connection.id.1) {
+            let frames = batch.frames_for(connection.id.1, connection.dialect, &terms.dialects);
+            connection.send(&frames, batch.kind, at_once, terms, tally)
+        } else {
+            let kind = batch.kind;
+            connection.send(batch.frames(connection.dialect, &terms.dialects), kind, at_once, terms, tally)
+        };
+        self.conclude(key, outcome);
+    }
+
+    fn finish(&mut self, batch: &Batch) {
+        self.backlog.publications -= batch.len();
+        self.backlog.bytes -= batch.size();
+        self.metrics.fan_out.observe(batch.duration().as_secs_f64());
+        batch.ages().for_each(|age| self.metrics.relay_latency.observe(age.as_secs_f64()));
+    }
+}

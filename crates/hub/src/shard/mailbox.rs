@@ -1,0 +1,176 @@
+//! What sessions and the node tell a shard, carried out.
+
+use super::{
+    BROADCAST, Shard,
+    handle::{Admission, Ask, ConnectionKey, Message},
+    millis,
+};
+use crate::{
+    Subscription,
+    channel::Channel,
+    connection::{Connection, Membership, Phase},
+    heartbeat::Heartbeat,
+    outbox::Kind,
+};
+use bytes::Bytes;
+use fanwire_protocol::{ChannelName, CloseReason};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+impl Shard {
+    pub(super) fn receive(&mut self, message: Message) {
+        match message {
+            Message::Connect(admission, reply) => self.admit(*admission, reply),
+            Message::Ask(key, ask) if self.has(key) => self.grant(key.index, ask),
+            Message::Ask(..) => {}
+            Message::Drain(window) => self.drain(window),
+        }
+    }
+
+    /// Whether the key's place is still that connection's.
+    pub(super) fn has(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key.index).is_some_and(|connection| connection.id == key.id)
+    }
+
+    fn grant(&mut self, key: usize, ask: Ask) {
+        match ask {
+            Ask::Join(subscription, answer) => self.join(key, subscription, answer),
+            Ask::Leave(channel, answer) => self.leave(key, &channel, answer),
+            Ask::Answer(frame) => self.answer(key, frame),
+            Ask::PeerClosed(code) => self.answer_close(key, code),
+            Ask::Close(reason) => self.close(key, reason),
+            Ask::Gone => self.remove(key),
+        }
+    }
+
+    fn admit(&mut self, admission: Admission, reply: oneshot::Sender<ConnectionKey>) {
+        let Admission { id, dialect, transport, activity, greeting } = admission;
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let now = self.clock.now();
+        activity.arrived(now);
+        let heartbeat = Heartbeat::new(self.pace, now, rand::random());
+        entry.insert(Connection::new(id, dialect, transport, activity, heartbeat));
+        self.schedule(key, heartbeat.next(self.pace));
+        self.channels[BROADCAST].roster.join(key);
+        self.metrics.connections(dialect).inc();
+        if let Some(frame) = greeting {
+            self.answer(key, frame);
+        }
+        if self.draining {
+            self.drain_at(key, now);
+        }
+        if reply.send(ConnectionKey { index: key, id }).is_err() {
+            self.remove(key);
+        }
+    }
+
+    fn join(&mut self, key: usize, subscription: Subscription, answer: Option<Bytes>) {
+        let channel = self.channel_for(subscription.channel());
+        if self.channels[channel].roster.join(key) {
+            self.connections[key].memberships.push(Membership { channel, subscription });
+            self.metrics.subscriptions.inc();
+        }
+        answer.into_iter().for_each(|frame| self.answer(key, frame));
+    }
+
+    fn leave(&mut self, key: usize, channel: &ChannelName, answer: Option<Bytes>) {
+        let memberships = &mut self.connections[key].memberships;
+        if let Some(at) = memberships.iter().position(|membership| membership.subscription.channel() == channel) {
+            let membership = memberships.swap_remove(at);
+            self.end_membership(key, &membership);
+        }
+        answer.into_iter().for_each(|frame| self.answer(key, frame));
+    }
+
+    pub(super) fn answer(&mut self, key: usize, frame: Bytes) {
+        let outcome = self.connections[key].send(&[frame], Kind::Answer, false, &self.terms, &mut self.tally);
+        self.conclude(key, outcome);
+    }
+
+    fn answer_close(&mut self, key: usize, code: Option<u16>) {
+        let connection = &mut self.connections[key];
+        let first = connection.is_open();
+        connection.answer_close(code, &mut self.tally);
+        if first {
+            self.limit_close(key);
+        }
+        self.mark_dirty(key);
+    }
+
+    pub(super) fn close(&mut self, key: usize, reason: CloseReason) {
+        let connection = &mut self.connections[key];
+        if connection.is_open() {
+            connection.close(reason, &mut self.tally);
+            self.limit_close(key);
+            self.mark_dirty(key);
+        }
+    }
+
+    fn limit_close(&mut self, key: usize) {
+        self.schedule(key, self.clock.now() + self.close_timeout);
+    }
+
+    fn remove(&mut self, key: usize) {
+        let mut connection = self.connections.remove(key);
+        connection.activity.end(CloseReason::PeerVanished);
+        if let Some(timer) = connection.timer.take() {
+            self.timers.remove(&timer);
+        }
+        if connection.blocked {
+            // Resolves the waiter, which holds the socket.
+            connection.transport.abort();
+        }
+        connection.die(&mut self.tally);
+        self.channels[BROADCAST].roster.leave(key);
+        std::mem::take(&mut connection.memberships).iter().for_each(|membership| self.end_membership(key, membership));
+        self.metrics.connections(connection.dialect).dec();
+        self.metrics.disconnected(connection.activity.ended_by().unwrap_or(CloseReason::PeerVanished));
+    }
+
+    fn drain(&mut self, window: Duration) {
+        self.draining = true;
+        let (now, window, count) = (self.clock.now(), millis(window), self.connections.len() as u64);
+        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
+        for (index, key) in (0u64..).zip(keys) {
+            self.drain_at(key, now + window * index / count);
+        }
+    }
+
+    fn drain_at(&mut self, key: usize, at: u64) {
+        let connection = &mut self.connections[key];
+        if connection.phase == Phase::Open {
+            connection.phase = Phase::Draining;
+            self.schedule(key, at);
+        }
+    }
+
+    fn channel_for(&mut self, name: &ChannelName) -> usize {
+        if let Some(key) = self.by_name.get(name) {
+            return *key;
+        }
+        let key = self.channels.insert(Channel::new(name.clone()));
+        self.by_name.insert(name.clone(), key);
+        self.metrics.channels.inc();
+        key
+    }
+
+    fn end_membership(&mut self, key: usize, membership: &Membership) {
+        self.channels[membership.channel].roster.leave(key);
+        self.metrics.subscriptions.dec();
+        self.retire(membership.channel);
+    }
+
+    /// Forgets a channel that nobody listens to, unless its turn is yet to come: then it is asked again.
+    pub(super) fn retire(&mut self, key: usize) {
+        let channel = &self.channels[key];
+        if channel.queued || !channel.roster.is_empty() {
+            return;
+        }
+        if let Some(name) = &channel.name {
+            self.by_name.remove(name);
+            self.channels.remove(key);
+            self.metrics.channels.dec();
+        }
+    }
+}
