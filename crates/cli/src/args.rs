@@ -5,6 +5,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use fanwire_client::Encoding;
 use std::{path::PathBuf, time::Duration};
 
+/// Where `pub` and `sub` look for a node: where a node listens unless it is told otherwise.
+pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:8765";
+
 const DEFAULT_FILE: &str = "config/fanwire.toml";
 
 const EXIT_CODES: &str = "\
@@ -61,6 +64,8 @@ impl Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a node until SIGTERM or Ctrl-C; then drain it and exit.
+    ///
+    /// A second signal ends it at once. The log goes to standard output; lines that nobody reads there are left out.
     #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
     Serve(Sources),
     /// Load the configuration as `serve` would, and print it or all that is wrong with it.
@@ -119,7 +124,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, clap::Args)]
 pub(crate) struct EndpointArgs {
     /// The node, or the load balancer before the nodes.
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8765")]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     pub(crate) url: String,
     /// How messages are spelt on the wire.
     #[arg(long, value_enum, default_value_t)]
@@ -151,7 +156,12 @@ Examples:
   fanwire pub --json news '{\"a\": [1, 2]}'    a JSON value
   tail -f log | fanwire pub news -           each line as a publication, in order
   fanwire pub --broadcast 'hello'            to every connection of the cluster
-  fanwire pub news -- -5                     a content that begins with a dash";
+  fanwire pub news -- -5                     a content that begins with a dash
+
+It ends with 0 when the node has accepted everything. Lines of standard input are
+sent without waiting for the answers to those before, up to 64 at a time; the first
+that is refused ends it and is told by its number, and lines after that may have
+been sent.";
 
 /// Arguments of `pub`.
 #[derive(Debug, clap::Args)]
@@ -165,7 +175,7 @@ pub(crate) struct PubArgs {
     /// Send to every connection of the cluster instead of to a channel.
     #[arg(long)]
     pub(crate) broadcast: bool,
-    /// Read the content as JSON; without this it is a text.
+    /// The content is JSON, which is sent as it is written; without this it is a text.
     #[arg(long)]
     pub(crate) json: bool,
     /// Time for connecting, and for the node's answer to each publication.
@@ -185,7 +195,8 @@ Examples:
 Output is one line per message: the channel (* for a broadcast), a tab, and the
 content: a text as it is, binary content as base64, anything else as JSON. Line
 breaks, tabs and other control characters are written as escapes.
-With --json it is one JSON object per line, with the keys of the protocol.
+With --json it is one JSON object per line, with the keys of the protocol and the
+content as it was published.
 Messages that may be missing are told on standard error, with --json on standard
 output as objects of the types `gap` and `dropped`; they don't count.
 Ctrl-C ends it with 0.";
@@ -216,10 +227,16 @@ fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Server;
     use clap::CommandFactory;
 
     #[test]
     fn the_definition_holds() {
         <Args as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn clients_look_where_nodes_listen() {
+        assert_eq!(DEFAULT_URL, format!("ws://{}", Server::default().listen));
     }
 }

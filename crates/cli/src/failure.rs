@@ -21,6 +21,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same, said of line `number` of standard input.
+    pub(crate) fn of_line(self, number: u64) -> Self {
+        match self {
+            Self::TimedOut(what) => Self::TimedOut(format!("{what} to line {number}")),
+            Self::Failed(reason) => Self::Failed(format!("line {number}: {reason}")),
+            other => other,
+        }
+    }
+
     /// Tells the reason on standard error and turns it into the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (code, reason) = match self {
@@ -60,6 +69,12 @@ impl From<NodeError> for Failure {
 impl From<prometheus::Error> for Failure {
     fn from(error: prometheus::Error) -> Self {
         Self::Failed(format!("metrics: {error}"))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Failed(format!("JSON: {error}"))
     }
 }
 

@@ -35,9 +35,9 @@ fn main() -> ExitCode {
 
 fn run_node(sources: &args::Sources, environment: &Environment) -> Result<ExitCode, Failure> {
     let config::Loaded { config, warnings, .. } = config::load(&sources.inputs(environment))?;
-    log::start(&config.log)?;
+    let log = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(config))
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(config, &log))
 }
 
 fn run_client(work: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {

@@ -1,8 +1,10 @@
 //! `fanwire pub`.
 
 use crate::{args::PubArgs, endpoint, failure::Failure};
-use fanwire_client::{Client, Content, Options};
+use fanwire_client::{Client, Content, Error, Events, Json, Options};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
+    future,
     io::{self, BufRead, Read},
     thread,
 };
@@ -11,63 +13,83 @@ use tokio::sync::mpsc;
 /// Bytes of a line of standard input. No node takes more in one message.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
-/// Publishes what the arguments say, one after the other, until one is refused.
+/// Publications that may wait for their answers at a time.
+const UNANSWERED: usize = 64;
+
+/// Publishes what the arguments say, in order, until something is refused.
 pub(crate) async fn publish(args: PubArgs) -> Result<(), Failure> {
     let (channel, text) = match &args.second {
         Some(content) => (Some(args.first.as_str()), content),
         None => (None, &args.first),
     };
-    let read = |text| content(text, args.json);
-    let single = if text == "-" { None } else { Some(read(text.clone())?) };
+    let single = if text == "-" { None } else { Some(content(text.clone(), args.json)?) };
     let options = Options { connect_timeout: args.timeout, answer_timeout: args.timeout, ..Options::default() };
     let (client, events) = endpoint::connect(&args.endpoint, options).await?;
-    // What others send doesn't matter here.
-    drop(events);
-    let outcome = match single {
-        Some(content) => send(&client, channel, content).await,
-        None => send_lines(&client, channel, read).await,
+    let sending = async {
+        match single {
+            Some(content) => Ok(send(&client, channel, content).await?),
+            None => send_lines(&client, channel, args.json).await,
+        }
+    };
+    // The end of the connection matters also while there is nothing to send.
+    let outcome = tokio::select! {
+        biased;
+        sent = sending => sent,
+        error = end(events) => Err(error.into()),
     };
     client.close().await;
     outcome
 }
 
-async fn send_lines(
-    client: &Client,
-    channel: Option<&str>,
-    read: impl Fn(String) -> Result<Content, Failure>,
-) -> Result<(), Failure> {
-    let mut lines = lines();
-    while let Some(line) = lines.recv().await {
-        send(client, channel, read(line?)?).await?;
+/// Waits for the end of the connection. What others send doesn't matter here.
+async fn end(mut events: Events) -> Error {
+    loop {
+        if let Err(error) = events.next().await {
+            return error;
+        }
     }
-    Ok(())
 }
 
-async fn send(client: &Client, channel: Option<&str>, content: Content) -> Result<(), Failure> {
+/// Sends lines without waiting for the answers of those before, and takes the answers in order.
+async fn send_lines(client: &Client, channel: Option<&str>, json: bool) -> Result<(), Failure> {
+    let mut contents = contents(json);
+    stream::poll_fn(|context| contents.poll_recv(context))
+        .zip(stream::iter(1..))
+        .map(|(content, number)| async move {
+            let sent = async { Ok(send(client, channel, content?).await?) };
+            sent.await.map_err(|failure: Failure| failure.of_line(number))
+        })
+        .buffered(UNANSWERED)
+        .try_for_each(|()| future::ready(Ok(())))
+        .await
+}
+
+async fn send(client: &Client, channel: Option<&str>, content: Content) -> Result<(), Error> {
     match channel {
-        Some(channel) => client.publish(channel, content).await?,
-        None => client.broadcast(content).await?,
+        Some(channel) => client.publish(channel, content).await,
+        None => client.broadcast(content).await,
     }
-    Ok(())
 }
 
 fn content(text: String, json: bool) -> Result<Content, Failure> {
     if !json {
         return Ok(text.into());
     }
-    let value: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| Failure::Failed(format!("the content is not JSON: {error}: {text}")))?;
-    Ok(value.into())
+    let json: Json =
+        text.parse().map_err(|error| Failure::Failed(format!("the content is not JSON: {error}: {text}")))?;
+    Ok(json.into())
 }
 
-/// The lines of standard input. Its reading can't be cancelled, hence a thread, which ends with the process.
-fn lines() -> mpsc::Receiver<io::Result<String>> {
+/// What the lines of standard input hold, up to the first that can't be read. Reading can't be cancelled, hence a
+/// thread, which ends with the process.
+fn contents(json: bool) -> mpsc::Receiver<Result<Content, Failure>> {
     let (sender, receiver) = mpsc::channel(16);
     thread::spawn(move || {
         let mut stdin = io::stdin().lock();
         while let Some(line) = line(&mut stdin).transpose() {
-            let failed = line.is_err();
-            if sender.blocking_send(line).is_err() || failed {
+            let content = line.map_err(Failure::from).and_then(|line| content(line, json));
+            let failed = content.is_err();
+            if sender.blocking_send(content).is_err() || failed {
                 break;
             }
         }

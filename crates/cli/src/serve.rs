@@ -1,6 +1,12 @@
 //! `fanwire serve`.
 
-use crate::{banner, config::Config, failure::Failure, open_files, wiring};
+use crate::{
+    banner,
+    config::{Config, Limits},
+    failure::Failure,
+    log::Writing,
+    open_files, wiring,
+};
 use fanwire_node::{Node, Stopped};
 use fanwire_protocol::NodeId;
 use std::{io, process::ExitCode};
@@ -10,16 +16,28 @@ use tokio::{
 };
 
 /// Runs a node with `config` until it is told to stop.
-pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
-    let open_files = open_files::raise_limit()?;
+pub(crate) async fn serve(config: Config, log: &Writing) -> Result<ExitCode, Failure> {
+    let open_files = open_files::raise_limit();
+    warn_of_shortage(&config, open_files);
     let node = NodeId::from_random(rand::random());
     let registry = wiring::registry()?;
+    registry.register(Box::new(log.metric()?))?;
     let listeners = wiring::bind(&config)?;
     let stop = stop_signals()?;
-    banner::show(&config, &listeners, open_files)?;
+    banner::show(&config, &listeners, open_files, &mut log.writer())?;
     let link = wiring::link(&config.redis, node, &registry)?;
     let node = Node::start(wiring::node_config(&config, node)?, link, listeners, registry)?;
     Ok(report(node.run(stop).await?))
+}
+
+/// Only whoever asked for a number of connections is told that they can't be had.
+fn warn_of_shortage(config: &Config, open_files: Option<u64>) {
+    let connections = config.limits.connections;
+    let asked_for = connections != Limits::default().connections;
+    if let Some(shortage) = open_files.filter(|_| asked_for).and_then(|limit| open_files::shortage(connections, limit))
+    {
+        tracing::warn!("{shortage}");
+    }
 }
 
 /// A word for each SIGTERM and SIGINT, of which the node heeds two.

@@ -3,8 +3,9 @@
 use crate::{args::SubArgs, endpoint, failure::Failure, output};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fanwire_client::{Client, Content, Event, Events, Options, Refusal};
-use serde_json::{Value, json};
-use std::future;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{fmt::Write, future};
 use tokio::{signal::ctrl_c, time::sleep};
 
 /// Prints what arrives until there was enough of it, Ctrl-C, or the connection ends.
@@ -55,7 +56,7 @@ async fn print_all(mut events: Events, json: bool, count: Option<u64>) -> Result
 
 fn print(event: &Event, json: bool) -> Result<(), Failure> {
     if json {
-        return Ok(as_json(event).map_or(Ok(()), |object| output::result(&object.to_string()))?);
+        return Ok(as_json(event)?.map_or(Ok(()), |object| output::result(&object))?);
     }
     match as_text(event) {
         Line::Result(line) => output::result(&line)?,
@@ -89,39 +90,92 @@ fn as_text(event: &Event) -> Line {
 
 fn text(content: &Content) -> String {
     match content {
-        Content::Value(Value::String(text)) => output::printable(text),
-        Content::Value(value) => output::printable(&value.to_string()),
+        Content::Json(json) => output::printable(&json.parse().unwrap_or_else(|_| json.to_string())),
         Content::Binary(bytes) => STANDARD.encode(bytes),
     }
 }
 
-fn as_json(event: &Event) -> Option<Value> {
-    Some(match event {
-        Event::Message { channel, content } => with_content(json!({"type": "message", "channel": channel}), content),
-        Event::Broadcast { content } => with_content(json!({"type": "broadcast"}), content),
-        Event::Gap { duration } => json!({"type": "gap", "seconds": duration.as_secs_f64()}),
-        Event::Dropped { count } => json!({"type": "dropped", "count": count}),
-        Event::Refused(Refusal { code, message }) => json!({"type": "error", "code": code, "message": message}),
-        _ => return None,
+/// An event as a line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Object<'a> {
+    Message {
+        channel: &'a str,
+        #[serde(flatten)]
+        payload: Payload<'a>,
+    },
+    Broadcast {
+        #[serde(flatten)]
+        payload: Payload<'a>,
+    },
+    Gap {
+        seconds: f64,
+    },
+    Dropped {
+        count: u64,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+    },
+}
+
+/// A content under the key of its form, JSON as it was received.
+#[derive(Serialize)]
+enum Payload<'a> {
+    #[serde(rename = "content")]
+    Json(&'a RawValue),
+    #[serde(rename = "content_base64")]
+    Base64(String),
+}
+
+fn as_json(event: &Event) -> Result<Option<String>, Failure> {
+    let object = match event {
+        Event::Message { channel, content } => Object::Message { channel, payload: payload(content)? },
+        Event::Broadcast { content } => Object::Broadcast { payload: payload(content)? },
+        Event::Gap { duration } => Object::Gap { seconds: duration.as_secs_f64() },
+        Event::Dropped { count } => Object::Dropped { count: *count },
+        Event::Refused(Refusal { code, message }) => Object::Error { code, message },
+        _ => return Ok(None),
+    };
+    Ok(Some(escaped(&serde_json::to_string(&object)?)))
+}
+
+fn payload(content: &Content) -> Result<Payload<'_>, serde_json::Error> {
+    Ok(match content {
+        Content::Json(json) => Payload::Json(json.parse()?),
+        Content::Binary(bytes) => Payload::Base64(STANDARD.encode(bytes)),
     })
 }
 
-fn with_content(mut object: Value, content: &Content) -> Value {
-    match content {
-        Content::Value(value) => object["content"] = value.clone(),
-        Content::Binary(bytes) => object["content_base64"] = STANDARD.encode(bytes).into(),
+/// The JSON text `json` without what terminals take as commands. JSON has control characters only in strings, and of
+/// those only such as have this escape.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
     }
-    object
+    line
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use fanwire_client::Json;
+
+    fn json(text: &str) -> Json {
+        text.parse().unwrap()
+    }
 
     #[track_caller]
-    fn check(event: &Event, line: &Line, object: Value) {
+    fn check(event: &Event, line: &Line, object: &str) {
         assert_eq!(as_text(event), *line);
-        assert_eq!(as_json(event), Some(object));
+        assert_eq!(as_json(event).ok().flatten().as_deref(), Some(object));
     }
 
     fn message(content: impl Into<Content>) -> Event {
@@ -135,28 +189,34 @@ mod tests {
     #[test]
     fn messages_are_lines() {
         let lines = message("two\nlines");
-        check(
-            &lines,
-            &result("news\ttwo\\nlines"),
-            json!({"type": "message", "channel": "news", "content": "two\nlines"}),
-        );
-        let map = json!({"a": [1, null, "ü"]});
-        let object = json!({"type": "message", "channel": "news", "content": map});
-        check(&message(map), &result(r#"news	{"a":[1,null,"ü"]}"#), object);
-        let object = json!({"type": "message", "channel": "news", "content": null});
-        check(&message(Value::Null), &result("news\tnull"), object);
-        let object = json!({"type": "message", "channel": "news", "content_base64": "AP8="});
+        check(&lines, &result("news\ttwo\\nlines"), r#"{"type":"message","channel":"news","content":"two\nlines"}"#);
+        let object = r#"{"type":"message","channel":"news","content":null}"#;
+        check(&message(serde_json::Value::Null), &result("news\tnull"), object);
+        let object = r#"{"type":"message","channel":"news","content_base64":"AP8="}"#;
         check(&message(Content::Binary(vec![0, 255].into())), &result("news\tAP8="), object);
         let broadcast = Event::Broadcast { content: "广播".into() };
-        check(&broadcast, &result("*\t广播"), json!({"type": "broadcast", "content": "广播"}));
+        check(&broadcast, &result("*\t广播"), r#"{"type":"broadcast","content":"广播"}"#);
+    }
+
+    #[test]
+    fn json_stays_as_it_is_written() {
+        let written = r#"{"z":1.0e5,"a":[12345678901234567890123,"ü"]}"#;
+        let object = format!(r#"{{"type":"message","channel":"news","content":{written}}}"#);
+        check(&message(json(written)), &result(&format!("news\t{written}")), &object);
+    }
+
+    #[test]
+    fn terminals_get_no_commands() {
+        let object = r#"{"type":"message","channel":"news","content":{"a\u009bb":"\u007f"}}"#;
+        check(&message(json("{\"a\u{9b}b\":\"\u{7f}\"}")), &result(r#"news	{"a\u{9b}b":"\u{7f}"}"#), object);
     }
 
     #[test]
     fn losses_are_notices() {
         let gap = Event::Gap { duration: std::time::Duration::from_millis(1500) };
         let line = "messages of 1.5 s may be missing: the node's link to its broker was down";
-        check(&gap, &Line::Notice(line.to_owned()), json!({"type": "gap", "seconds": 1.5}));
+        check(&gap, &Line::Notice(line.to_owned()), r#"{"type":"gap","seconds":1.5}"#);
         let line = "3 messages were left out: read too slowly";
-        check(&Event::Dropped { count: 3 }, &Line::Notice(line.to_owned()), json!({"type": "dropped", "count": 3}));
+        check(&Event::Dropped { count: 3 }, &Line::Notice(line.to_owned()), r#"{"type":"dropped","count":3}"#);
     }
 }

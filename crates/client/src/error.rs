@@ -10,7 +10,7 @@ pub enum Error {
     /// The URL is none that a node can be reached by.
     #[error("{url:?} is no WebSocket URL: {reason}; expected one such as ws://127.0.0.1:8765")]
     Url {
-        /// The URL as given.
+        /// The URL as given, without a login.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -24,7 +24,7 @@ pub enum Error {
         reason: String,
     },
     /// The WebSocket upgrade was answered with another HTTP status.
-    #[error("the upgrade was refused with HTTP status {status}: {body}")]
+    #[error("the upgrade was refused with HTTP status {status}{}", after_colon(.body))]
     Http {
         /// The status code.
         status: u16,
@@ -80,6 +80,10 @@ impl fmt::Display for Closed {
             Some(code) => write!(f, "the connection was closed with {code}")?,
             None => f.write_str("the connection ended")?,
         }
-        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+        f.write_str(&after_colon(&self.reason))
     }
+}
+
+fn after_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -31,12 +31,17 @@ const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// Connects to `url` and waits for the node's welcome, without a time limit.
 pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, Welcome), Error> {
-    let wrong = |reason: String| Error::Url { url: url.to_owned(), reason };
+    let shown = without_login(url);
+    let wrong = |reason: String| Error::Url { url: shown.clone(), reason };
     let uri: Uri = url.parse().map_err(|error| wrong(format!("{error}")))?;
     match uri.scheme_str() {
         Some("ws") => {}
         Some("wss") => return Err(wrong("TLS is not built in".to_owned())),
         _ => return Err(wrong("it doesn't begin with ws://".to_owned())),
+    }
+    // It would go unused, and errors and logs would tell it.
+    if shown != url {
+        return Err(wrong("a login in the URL is not supported".to_owned()));
     }
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(encoding.subprotocol());
     let request = request.into_client_request().map_err(|error| refused(url, error))?;
@@ -48,6 +53,16 @@ pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, We
     let (mut socket, _) = connecting.await.map_err(|error| refused(url, error))?;
     let welcome = welcome(&mut socket).await?;
     Ok((socket, welcome))
+}
+
+/// `url` with everything hidden that stands before a host, for it may be a password.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("***@{host}"),
+        Some((_, host)) => format!("{scheme}://***@{host}"),
+        None => url.to_owned(),
+    }
 }
 
 async fn welcome(socket: &mut Socket) -> Result<Welcome, Error> {

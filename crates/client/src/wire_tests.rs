@@ -112,7 +112,8 @@ fn json_keeps_the_order_of_its_keys_in_message_pack() {
     let content = Content::from(r#"{"z":[1,-2.5,null],"a":true}"#.parse::<Json>().unwrap());
     let command = Command::Broadcast(Publish::new(Encoding::MessagePack, None, &content));
     let sent = encode(Encoding::MessagePack, 7, command).unwrap();
-    let expected = b"\x83\xa2id\x07\xa4type\xa9broadcast\xa7content\x82\xa1z\x93\x01\xcb\xc0\x04\0\0\0\0\0\0\xc0\xa1a\xc3";
+    let expected =
+        b"\x83\xa2id\x07\xa4type\xa9broadcast\xa7content\x82\xa1z\x93\x01\xcb\xc0\x04\0\0\0\0\0\0\xc0\xa1a\xc3";
     assert_eq!(sent.into_data().as_ref(), expected);
     let packed = b"\x82\xa4type\xa9broadcast\xa7content\x82\xa1z\x93\x01\xca\x3d\xcc\xcc\xcd\xc0\xa1a\xc3";
     let expected = Content::from(r#"{"z":[1,0.1,null],"a":true}"#.parse::<Json>().unwrap());

@@ -256,6 +256,11 @@ async fn urls_are_checked() {
         let refused = Client::connect(url, Options::default()).await.map(|_| ());
         assert!(matches!(refused, Err(Error::Url { .. })), "{url}: {refused:?}");
     }
+    for url in ["ws://app:hunter2@127.0.0.1:8765", "app:hunter2@127.0.0.1", "ws://app:hunter2@a b", "wss://hunter2@a"] {
+        let refused = Client::connect(url, Options::default()).await.map(|_| ());
+        assert!(matches!(refused, Err(Error::Url { .. })), "{url}: {refused:?}");
+        assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -129,3 +129,6 @@ fn concerns_one_peer(error: &io::Error) -> bool {
             | ErrorKind::TimedOut
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,3 +50,6 @@ async fn ready(State(internal): State<Internal>) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,3 +242,6 @@ fn start_part<T>(
 fn part_ended(part: Result<&'static str, JoinError>) -> NodeError {
     NodeError::PartEnded(part.unwrap_or("cancelled part"))
 }
+
+#[cfg(test)]
+mod tests;

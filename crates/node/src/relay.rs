@@ -41,3 +41,6 @@ pub(crate) async fn sweep(hub: Hub, broker: Arc<dyn Broker>) {
         hub.interest().sweep(Instant::now(), LINGER, |channel| broker.unsubscribe(channel));
     }
 }
+
+#[cfg(test)]
+mod tests;

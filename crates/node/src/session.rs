@@ -66,17 +66,25 @@ pub(crate) struct Upgraded<R> {
 
 impl Sessions {
     /// Serves a connection to its end.
-    pub(crate) async fn serve<R: AsyncRead + Unpin + Send + 'static>(self: Arc<Self>, upgraded: Upgraded<R>) {
-        let begun = Instant::now();
-        // Boxed, for a session's memory is that of the largest thing that it ever waits for.
-        let admitted = Box::pin(self.admit(upgraded)).await;
-        let Ok(mut session) = admitted else { return };
-        if AssertUnwindSafe(session.run()).catch_unwind().await.is_err() {
-            session.fail().await;
+    pub(crate) fn serve<R>(self: Arc<Self>, upgraded: Upgraded<R>) -> impl Future<Output = ()> + Send + 'static
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+    {
+        // Boxed, for a session's memory is that of the largest thing that it ever waits for; and made outside, for
+        // what is moved into a future keeps its place there.
+        let admission = Box::pin(self.admit(upgraded));
+        async move {
+            let begun = Instant::now();
+            let mut admitted = admission.await;
+            // By reference: what is moved has two places.
+            let Ok(session) = &mut admitted else { return };
+            if AssertUnwindSafe(session.run()).catch_unwind().await.is_err() {
+                session.fail().await;
+            }
+            log_end(session, begun.elapsed());
+            // Fails only where the shard has ended, and the node with it.
+            let _ = session.shard.gone(session.key).await;
         }
-        log_end(&session, begun.elapsed());
-        // Fails only where the shard has ended, and the node with it.
-        let _ = session.shard.gone(session.key).await;
     }
 
     fn next_id(&self) -> ConnectionId {

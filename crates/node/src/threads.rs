@@ -56,3 +56,6 @@ fn start(index: usize, shard: Shard) -> io::Result<(Handle, oneshot::Receiver<()
     })?;
     Ok((handle, ended))
 }
+
+#[cfg(test)]
+mod tests;

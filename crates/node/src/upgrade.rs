@@ -10,7 +10,12 @@ use fanwire_hub::{Tcp, transport::TcpReader};
 use fanwire_protocol::Dialect;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::Parts};
+use hyper::{
+    body::{Body as HttpBody, Incoming},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::Parts,
+};
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
@@ -114,7 +119,7 @@ impl Upgrades {
         (response, None)
     }
 
-    fn grant<B>(
+    fn grant<B: HttpBody>(
         &self,
         request: &Request<B>,
         seat: &mut Option<Seat>,
@@ -126,6 +131,11 @@ impl Upgrades {
         }
         let mut response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;
+        if !request.body().is_end_stream() {
+            // Its bytes could not be told from the first frames.
+            let text = "a WebSocket handshake has no body".to_owned();
+            return Err(Box::new((UpgradeResult::Malformed, status(StatusCode::BAD_REQUEST, text))));
+        }
         let dialect = self.dialect(request)?;
         let Some(seat) = seat.take_if(|seat| seat.within_limit) else {
             return Err(busy(UpgradeResult::ConnectionLimit, "this node has as many connections as it may"));
@@ -170,3 +180,6 @@ fn status(status: StatusCode, text: String) -> Response<String> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,7 @@ mod tests {
         bad("redis://:secret@127.0.0.1/-1", "database number");
         bad("redis://:secret@0.0.0.0", "wildcard");
         bad("redis://:secret@127.0.0.1:0", "the port is 0");
-        bad("redis://", "");
+        bad("redis://", "host");
         bad("redis:// cache", "form");
         bad("rediss://:secret@127.0.0.1", "TLS");
         bad("unix:///tmp/redis.sock?pass=secret", "Unix socket");

@@ -28,6 +28,8 @@ pub(crate) use layer::Flag;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use outbox::{Outbox, OutboxPolicy};
 pub(crate) use problem::Problems;
+#[cfg(test)]
+pub(crate) use redis_url::RedisUrl;
 
 use fanwire_protocol::TemplateTexts;
 use layer::{Layer, Origin};

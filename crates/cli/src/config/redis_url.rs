@@ -8,7 +8,7 @@ pub(crate) struct RedisUrl(String);
 
 impl RedisUrl {
     /// The URL `text`.
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 

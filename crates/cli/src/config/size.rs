@@ -84,7 +84,21 @@ mod tests {
         check("1MB", Some((1_000_000, "1000000B")));
         check("1024B", Some((1_024, "1KiB")));
         check("0B", Some((0, "0B")));
-        for ambiguous in ["65536", "64K", "64k", "64kb", "64Kib", "1.5MiB", "-1B", "KiB", "", "64KiB ", "1e3B", "٦B", "99999999999GiB"] {
+        for ambiguous in [
+            "65536",
+            "64K",
+            "64k",
+            "64kb",
+            "64Kib",
+            "1.5MiB",
+            "-1B",
+            "KiB",
+            "",
+            "64KiB ",
+            "1e3B",
+            "٦B",
+            "99999999999GiB",
+        ] {
             check(ambiguous, None);
         }
     }

@@ -23,6 +23,11 @@ pub(crate) enum Asked {
     Unsubscribe(ChannelName),
 }
 
+/// Tells `outcome`, or with `None` that nobody will tell any more.
+pub(crate) fn tell<T: std::fmt::Debug>(told: oneshot::Sender<T>, outcome: Option<T>) {
+    outcome.into_iter().zip([told]).for_each(|(outcome, told)| told.send(outcome).unwrap());
+}
+
 /// The broker.
 #[derive(Debug)]
 pub(crate) struct Scripted {

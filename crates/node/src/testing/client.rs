@@ -2,10 +2,11 @@
 
 use super::{Frame, masked, settle};
 use serde_json::Value;
-use std::{future::Future, pin::pin, task::Poll};
+use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    task::JoinHandle,
+    task::{JoinHandle, coop::unconstrained},
+    time::timeout,
 };
 
 /// A client that reads strictly and writes whatever it is told to.
@@ -82,10 +83,15 @@ impl Client {
         assert_eq!(self.peer.read(&mut [0]).await.unwrap(), 0, "the socket goes on");
     }
 
-    /// Ends the socket and waits for the end of the session, which must not fail.
-    pub(crate) async fn vanish(self) {
-        drop(self.peer);
-        self.session.await.unwrap();
+    /// Ends the socket and waits for the end of the session.
+    pub(crate) async fn vanish(mut self) {
+        drop(std::mem::replace(&mut self.peer, tokio::io::duplex(1).0));
+        self.session_ended().await;
+    }
+
+    /// Waits for the end of the session, which must neither fail nor take for ever.
+    pub(crate) async fn session_ended(&mut self) {
+        timeout(Duration::from_secs(3600), &mut self.session).await.expect("the session goes on").unwrap();
     }
 
     fn parse(&mut self) -> Option<Frame> {
@@ -98,8 +104,9 @@ impl Client {
 }
 
 /// What a future gives without waiting.
-pub(crate) async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    // Not to be mistaken for having run for too long.
+    let mut future = pin!(unconstrained(future));
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending => Poll::Ready(None),

@@ -30,9 +30,9 @@ pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// A running hub of one shard; its heartbeats are a day apart.
-pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub {
-    let config = ShardConfig {
+/// Shards whose heartbeats are a day apart.
+pub(crate) fn shard_config(clock: Clock, outbox_limit: usize) -> ShardConfig {
+    ShardConfig {
         node: NodeId::from_random(7),
         clock,
         outbox_limit,
@@ -40,7 +40,12 @@ pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub
         heartbeat_interval: DAY,
         heartbeat_timeout: DAY,
         close_timeout: Duration::from_secs(5),
-    };
+    }
+}
+
+/// A running hub of one shard.
+pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub {
+    let config = shard_config(clock, outbox_limit);
     let (hub, shards) = Hub::new(&config, &Dialects::default(), &HubMetrics::new(registry).unwrap(), 1);
     // A pipe spends its task's budget at each write, as a socket does not.
     shards.into_iter().for_each(|shard| drop(tokio::spawn(unconstrained(shard.run()))));
@@ -146,18 +151,12 @@ impl Fixture {
     /// The value of the metric whose label, if it has one, has the value `label`.
     #[track_caller]
     pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
-        counter(&self.registry, name, label)
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("the metric is registered");
+        let mut metrics = family.get_metric().iter();
+        let metric = metrics.find(|metric| metric.get_label().iter().all(|pair| pair.value() == label)).unwrap();
+        let is_gauge = family.get_field_type() == MetricType::GAUGE;
+        let value = if is_gauge { metric.get_gauge().get_value() } else { metric.get_counter().get_value() };
+        format!("{value}").parse().expect("what is counted is whole")
     }
-}
-
-/// The value of the counter or gauge whose label, if it has one, has the value `label`.
-#[track_caller]
-pub(crate) fn counter(registry: &Registry, name: &str, label: &str) -> u64 {
-    let families = registry.gather();
-    let family = families.iter().find(|family| family.name() == name).expect("the metric is registered");
-    let mut metrics = family.get_metric().iter();
-    let metric = metrics.find(|metric| metric.get_label().iter().all(|pair| pair.value() == label)).unwrap();
-    let is_gauge = family.get_field_type() == MetricType::GAUGE;
-    let value = if is_gauge { metric.get_gauge().get_value() } else { metric.get_counter().get_value() };
-    format!("{value}").parse().expect("what is counted is whole")
 }

@@ -6,10 +6,14 @@ mod broker;
 mod client;
 mod fixture;
 mod frame;
+mod gateway;
+mod http;
 mod recorder;
 
-pub(crate) use broker::{Asked, Calls, Scripted};
-pub(crate) use client::{Client, now};
-pub(crate) use fixture::{Fixture, Settings, counter, hub, settle};
+pub(crate) use broker::{Asked, Calls, Scripted, tell};
+pub(crate) use client::Client;
+pub(crate) use fixture::{Fixture, Settings, hub, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
+pub(crate) use gateway::{Gateway, UNSENT, eventually};
+pub(crate) use http::{Answer, UPGRADE};
 pub(crate) use recorder::Recorder;

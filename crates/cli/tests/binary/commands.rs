@@ -1,62 +1,7 @@
-//! The built command: usage, configuration, exit codes.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Usage, configuration, exit codes.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
-
-/// A working directory of its own, removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(path.join("config")).unwrap();
-        Self(path)
-    }
-
-    fn with(self, file: &str, text: &str) -> Self {
-        fs::write(self.0.join(file), text).unwrap();
-        self
-    }
-
-    /// `fanwire` in this directory, with nothing in its environment.
-    fn fanwire(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
-        command.args(arguments).current_dir(&self.0).env_clear().stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What the command has to do: exit with `code`, and say these things on standard output and error.
-struct Expected<'a> {
-    code: i32,
-    out: &'a [&'a str],
-    err: &'a [&'a str],
-}
-
-#[track_caller]
-fn check(command: &mut Command, expected: &Expected<'_>) {
-    let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    let told = format!("--- standard output\n{out}--- standard error\n{err}");
-    assert_eq!(output.status.code(), Some(expected.code), "{told}");
-    for (stream, parts) in [(&out, expected.out), (&err, expected.err)] {
-        assert_eq!(stream.is_empty(), parts.is_empty(), "{told}");
-        for part in parts {
-            assert!(stream.contains(part), "{part:?} is missing in\n{told}");
-        }
-    }
-}
+use crate::support::{Directory, Expected, check};
+use std::{fs, net::TcpListener};
 
 #[test]
 fn check_prints_effective_values_with_their_sources() {
@@ -104,6 +49,23 @@ fn a_wrong_configuration_starts_nothing() {
         let err = &["heartbeat.intervall = \"5s\" (file node.toml): no such key; did you mean heartbeat.interval?"];
         let mut command = directory.fanwire(&[command, "--config", "node.toml"]);
         check(&mut command, &Expected { code: 78, out: &[], err });
+    }
+}
+
+#[test]
+fn check_refuses_what_serve_would() {
+    let directory = Directory::new("refused");
+    for (setting, told) in [
+        ("redis.url=rediss://app:hunter2@redis", "redis.url = \"rediss://app:***@redis\" (flag --set): Redis over TLS"),
+        ("redis.url=redis://app@redis", "redis.url = \"redis://:***@redis\" (flag --set): the Redis URL names a user"),
+        ("redis.url=redis://redis:0", "redis.url = \"redis://redis:0\" (flag --set): not a Redis URL: the port is 0"),
+        ("redis.prefix=a{b}", "redis.prefix = \"a{b}\" (flag --set): \"a{b}\" can't begin names"),
+        ("plain.error={reason}{reason}", "plain.error = \"{reason}{reason}\" (flag --set): has {reason} 2 times"),
+        ("log.level=loud", "log.level = \"loud\" (flag --set): \"loud\" is no level"),
+    ] {
+        for command in ["check", "serve"] {
+            check(&mut directory.fanwire(&[command, "--set", setting]), &Expected { code: 78, out: &[], err: &[told] });
+        }
     }
 }
 

@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use crate::testing::Answer;
+use fanwire_broker::LinkState;
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::{net::TcpListener, sync::watch};
+
+/// A served internal port.
+struct Served {
+    address: SocketAddr,
+    link: watch::Sender<LinkState>,
+    readiness: Readiness,
+}
+
+async fn serve() -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, registry) = (listener.local_addr().unwrap(), Registry::new());
+    let link = watch::Sender::new(LinkState::Down("connecting".to_owned()));
+    let readiness = Readiness::new(link.subscribe());
+    let metrics = Metrics::new(&registry).unwrap();
+    let internal = Internal { readiness: readiness.clone(), registry, metrics };
+    tokio::spawn(axum::serve(listener, router(internal)).into_future());
+    Served { address, link, readiness }
+}
+
+impl Served {
+    async fn get(&self, path: &str) -> Answer {
+        Answer::to(self.address, &format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")).await
+    }
+
+    async fn json(&self, path: &str) -> (u16, Value) {
+        let answer = self.get(path).await;
+        assert!(answer.has("content-type: application/json"));
+        (answer.status, serde_json::from_str(&answer.body).unwrap())
+    }
+
+    async fn ready_metric(&self) -> Option<String> {
+        let text = self.get("/metrics").await.body;
+        text.lines().find_map(|line| line.strip_prefix("fanwire_ready ")).map(str::to_owned)
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_why_not() {
+    let served = serve().await;
+    let broker = json!({ "ready": false, "reason": "broker", "detail": "connecting" });
+    assert_eq!(served.json("/health/ready").await, (503, broker));
+    assert_eq!(served.ready_metric().await.as_deref(), Some("0"));
+
+    served.link.send(LinkState::Up).unwrap();
+    assert_eq!(served.json("/health/ready").await, (200, json!({ "ready": true })));
+    assert_eq!(served.ready_metric().await.as_deref(), Some("1"));
+
+    served.readiness.drain();
+    assert_eq!(served.json("/health/ready").await, (503, json!({ "ready": false, "reason": "draining" })));
+    assert_eq!(served.json("/health/live").await, (200, json!({ "live": true })));
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_text_format() {
+    let answer = serve().await.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.has("content-type: text/plain; version=0.0.4"));
+    assert!(answer.body.contains("# TYPE fanwire_upgrades_total counter\n"));
+}
+
+#[tokio::test]
+async fn there_is_nothing_else() {
+    let served = serve().await;
+    assert_eq!(served.get("/").await.status, 404);
+    assert_eq!(served.get("/metrics/").await.status, 404);
+}

@@ -1,0 +1,81 @@
+//! A public port on loopback, whose sessions run where the test does.
+
+use super::{Answer, Fixture, UPGRADE};
+use crate::{
+    accept::{Acceptor, prepare},
+    upgrade::Upgrades,
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{io::AsyncWriteExt, net::TcpStream, runtime::Handle, task::yield_now, time::timeout};
+use tokio_util::task::TaskTracker;
+
+/// The cap on what the kernel holds unsent, in bytes.
+pub(crate) const UNSENT: u32 = 12_345;
+
+/// A public port.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) fixture: Fixture,
+    pub(crate) upgrades: Arc<Upgrades>,
+}
+
+impl Gateway {
+    /// A port for at most `limit` connections, each upgraded within `handshake_timeout`.
+    pub(crate) fn start(limit: usize, handshake_timeout: Duration) -> Self {
+        let fixture = Fixture::start();
+        let sessions = Arc::clone(&fixture.sessions);
+        let metrics = sessions.metrics.clone();
+        let tracker = TaskTracker::new();
+        let upgrades = Arc::new(Upgrades { sessions, metrics: metrics.clone(), handshake_timeout, tracker });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = prepare(listener, UNSENT).unwrap();
+        let acceptor = Acceptor::new(listener, Arc::clone(&upgrades), vec![Handle::current()], limit, metrics);
+        tokio::spawn(acceptor.run());
+        Self { address, fixture, upgrades }
+    }
+
+    /// A socket to the port.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A socket to the port, on which `request` was answered.
+    pub(crate) async fn ask(&self, request: &str) -> (TcpStream, Answer) {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = Answer::head_of(&mut stream).await;
+        (stream, answer)
+    }
+
+    /// A socket that was upgraded.
+    pub(crate) async fn upgrade(&self) -> TcpStream {
+        let (stream, answer) = self.ask(UPGRADE).await;
+        assert_eq!(answer.status, 101);
+        stream
+    }
+
+    /// How many requests to upgrade ended in each way that any did.
+    pub(crate) fn results(&self) -> Vec<(String, u64)> {
+        let families = self.fixture.registry.gather();
+        let family = families.iter().find(|family| family.name() == "fanwire_upgrades_total").unwrap();
+        let label = |metric: &prometheus::proto::Metric| metric.get_label()[0].value().to_owned();
+        let count = |metric: &prometheus::proto::Metric| metric.get_counter().get_value().to_string().parse().unwrap();
+        family
+            .get_metric()
+            .iter()
+            .map(|metric| (label(metric), count(metric)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+/// Waits until `holds` does.
+pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !holds().await {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), waited).await.expect("what is waited for never comes");
+}

@@ -1,0 +1,125 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use crate::testing::{Answer, Gateway, UPGRADE, eventually};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A request whose answer is `status` with `header`, and which is counted once, under `result`.
+async fn check(request: &str, status: u16, header: &str, result: &str) {
+    let gateway = Gateway::start(1, LONG);
+    let (mut stream, answer) = gateway.ask(request).await;
+    assert_eq!(answer.status, status, "to {request:?}");
+    assert!(answer.has(header), "{answer:?} to {request:?} without {header:?}");
+    if status != 101 {
+        // A reset where not all of the request was read.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    drop(stream);
+    eventually(async || gateway.upgrades.tracker.is_empty() && !gateway.results().is_empty()).await;
+    assert_eq!(gateway.results(), [(result.to_owned(), 1)], "for {request:?}");
+}
+
+#[tokio::test]
+async fn a_request_is_upgraded_however_it_is_spelled() {
+    let accept = "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=";
+    for (from, to) in [
+        ("", ""),
+        ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        ("Connection: Upgrade", "connection:upgrade,keep-alive"),
+        ("Upgrade: websocket", "Upgrade: WebSocket"),
+        ("GET /any", "GET http://node:8765/any?token=x"),
+        ("GET /any", "GET //"),
+        ("Sec-WebSocket-Version", "Origin: https://elsewhere\r\nSec-WebSocket-Version"),
+        ("Sec-WebSocket-Version", "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Version"),
+        ("Sec-WebSocket-Version", "Sec-WebSocket-Protocol: \r\nSec-WebSocket-Version"),
+    ] {
+        check(&UPGRADE.replacen(from, to, 1), 101, accept, "accepted").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_refused_and_ends() {
+    let close = "connection: close";
+    let long = format!("X-Long: {}\r\nHost", "x".repeat(MAX_HEAD));
+    for (from, to, status, header) in [
+        ("GET", "POST", 405, "allow: get"),
+        ("HTTP/1.1", "HTTP/1.0", 400, close),
+        ("Connection: Upgrade", "Connection: close", 426, close),
+        ("Upgrade: websocket", "Upgrade: h2c", 426, "upgrade: websocket"),
+        ("Version: 13", "Version: 8", 426, "sec-websocket-version: 13"),
+        ("Key: dGhl", "Key: ", 400, close),
+        ("Sec-WebSocket-Key", "X-Key", 400, close),
+        ("Host", &long, 431, close),
+        ("HTTP/1.1", "HTTP/4.4", 400, close),
+        ("GET /any", "\0", 400, close),
+    ] {
+        check(&UPGRADE.replacen(from, to, 1), status, header, "malformed").await;
+    }
+    let protocol = "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Version";
+    check(&UPGRADE.replacen("Sec-WebSocket-Version", protocol, 1), 400, close, "unknown_subprotocol").await;
+}
+
+#[tokio::test]
+async fn a_request_behind_one_that_was_refused_is_not_heard() {
+    let gateway = Gateway::start(1, LONG);
+    let two = format!("GET / HTTP/1.1\r\nHost: node\r\n\r\n{UPGRADE}");
+    let answer = Answer::to(gateway.address, &two).await;
+    assert_eq!((answer.status, answer.body.contains("HTTP/1.1")), (426, false));
+    assert_eq!(gateway.results(), [("malformed".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused() {
+    for body in ["Content-Length: 5\r\n\r\nhello", "Content-Length: 5\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"] {
+        check(&UPGRADE.replacen("\r\n\r\n", &format!("\r\n{body}"), 1), 400, "connection: close", "malformed").await;
+    }
+    let empty = UPGRADE.replacen("Host", "Content-Length: 0\r\nHost", 1);
+    check(&empty, 101, "upgrade: websocket", "accepted").await;
+}
+
+#[tokio::test]
+async fn what_comes_too_slowly_is_dropped() {
+    let gateway = Gateway::start(1, Duration::from_millis(20));
+    for begun in ["", "GET ", &UPGRADE[..UPGRADE.len() - 2]] {
+        let mut stream = gateway.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0);
+    }
+    assert_eq!(gateway.results(), [("timed_out".to_owned(), 3)]);
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let gateway = Gateway::start(1, LONG);
+    let request = "POST / HTTP/1.1\r\nHost: node\r\nContent-Length: 1000000\r\n\r\n";
+    assert_eq!(Answer::to(gateway.address, request).await.status, 405);
+    assert_eq!(gateway.results(), [("malformed".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later() {
+    let gateway = Gateway::start(1, LONG);
+    let (upgrades, seats) = (&gateway.upgrades, Arc::new(Semaphore::new(2)));
+    let request = Request::builder()
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(Body::default())
+        .unwrap();
+    let Ok((_, granted)) = upgrades.grant(&request, &mut Seat::take(&seats, true)) else { panic!("refused") };
+    upgrades.tracker.close();
+    assert_eq!(upgrades.tracker.len(), 1);
+
+    let mut seat = Seat::take(&seats, true);
+    let Err(refused) = upgrades.grant(&request, &mut seat) else { panic!("granted") };
+    assert_eq!((refused.0, refused.1.status()), (UpgradeResult::Draining, StatusCode::SERVICE_UNAVAILABLE));
+    assert!(seat.is_some(), "a socket that is being refused has no seat");
+    drop(granted);
+    upgrades.tracker.wait().await;
+    assert_eq!(seats.available_permits(), 1);
+}
