@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, frame};
-use std::{io, sync::Arc};
+use std::{hint::black_box, io, sync::Arc};
 use tokio_util::time::delay_queue;
 
 /// A connection as its shard sees it.
@@ -117,6 +117,12 @@ impl Connection {
     /// Whether it still takes frames.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+
+    /// Reads what [`Self::send`] will need; see [`Transport::look_up`].
+    pub(crate) fn look_up(&self) {
+        black_box((self.phase, self.blocked, self.id.1, self.outbox.is_empty()));
+        self.transport.look_up();
     }
 
     /// Hands over frames. With `at_once` they are written now if nothing waits before them; else, and where the socket

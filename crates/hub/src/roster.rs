@@ -54,6 +54,12 @@ impl Roster {
         Some(member)
     }
 
+    /// At most `count` members that the walk comes to next.
+    pub(crate) fn ahead(&self, count: usize) -> impl Iterator<Item = usize> {
+        let end = self.end.min(self.next + count);
+        self.members.get_range(self.next..end).into_iter().flatten().copied()
+    }
+
     /// Whether there is no member.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()

@@ -4,7 +4,6 @@ use crate::testing::{Answer, Gateway, UNSENT, UPGRADE, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream as AsyncTcpStream,
-    task::yield_now,
 };
 
 const LONG: Duration = Duration::from_secs(60);
