@@ -4,7 +4,7 @@ use crate::{
     Activity, Transport,
     heartbeat::Heartbeat,
     interest::Subscription,
-    outbox::{Kind, Outbox, Policy, with_slices},
+    outbox::{Kind, Outbox, Policy, Rest, with_slices},
 };
 use bytes::Bytes;
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, frame};
@@ -231,24 +231,22 @@ impl Connection {
     /// Puts the Close frame for `reason` into the outbox, behind what waits there or, where the peer has no use for
     /// that any more, in its place.
     pub(crate) fn close(&mut self, reason: CloseReason, tally: &mut Tally) {
-        self.end(reason, self.dialect.close_frame(reason), is_hopeless(reason), must_finish(reason), tally);
+        self.end(reason, self.dialect.close_frame(reason), rest_for(reason), must_finish(reason), tally);
     }
 
-    /// Answers the peer's Close frame with its own code (RFC 6455, section 5.5.1), or takes it as the answer to ours.
+    /// Sends the answers that wait, then answers the peer's Close frame with its own code (RFC 6455, section 5.5.1), or takes it as the answer to ours.
     pub(crate) fn answer_close(&mut self, code: Option<u16>, tally: &mut Tally) {
         if self.is_open() {
             let answer = frame::close(code.unwrap_or(1005), "");
-            self.end(CloseReason::PeerClosed, answer, true, true, tally);
+            self.end(CloseReason::PeerClosed, answer, Rest::Answers, true, tally);
         } else if self.phase == (Phase::Closing { finish: false }) {
             self.phase = Phase::Closing { finish: true };
         }
     }
 
-    fn end(&mut self, reason: CloseReason, frame: Bytes, discard: bool, finish: bool, tally: &mut Tally) {
+    fn end(&mut self, reason: CloseReason, frame: Bytes, rest: Rest, finish: bool, tally: &mut Tally) {
         self.activity.end(reason);
-        if discard {
-            tally.dropped_closed += self.outbox.keep_begun();
-        }
+        tally.dropped_closed += self.outbox.keep(rest);
         self.outbox.push(frame, Kind::Answer);
         self.account(tally);
         self.phase = Phase::Closing { finish };
@@ -275,9 +273,12 @@ impl Connection {
     }
 }
 
-/// Whether the peer would not read what waits anyway.
-fn is_hopeless(reason: CloseReason) -> bool {
-    matches!(reason, CloseReason::SlowConsumer | CloseReason::HeartbeatTimeout)
+/// What a peer would still read of what waits.
+fn rest_for(reason: CloseReason) -> Rest {
+    match reason {
+        CloseReason::SlowConsumer | CloseReason::HeartbeatTimeout => Rest::Nothing,
+        _ => Rest::All,
+    }
 }
 
 /// Whether nothing more can be read from the peer, its Close frame included.

@@ -43,6 +43,23 @@ impl Entry {
     }
 }
 
+/// What is still sent to a connection that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Everything that waits.
+    All,
+    /// Answers, but no publications.
+    Answers,
+    /// Nothing but the frame that is begun.
+    Nothing,
+}
+
+impl Rest {
+    fn keeps(self, kind: Kind) -> bool {
+        self == Self::Answers && kind == Kind::Answer
+    }
+}
+
 /// The frames that a socket could not take yet, in order. The first may be begun; it is always finished.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -131,14 +148,24 @@ impl Outbox {
         self.entries.insert(usize::from(self.begun), entry);
     }
 
-    /// Leaves out everything but the frame that is begun, for a connection that ends and so is not told of losses.
+    /// Leaves out all but `rest`, and with publications the notice of earlier losses. The frame that is begun stays.
     /// Returns how many publications were left out.
-    pub(crate) fn keep_begun(&mut self) -> u64 {
+    pub(crate) fn keep(&mut self, rest: Rest) -> u64 {
+        if rest == Rest::All {
+            return 0;
+        }
         self.left_out = 0;
-        let rest = self.entries.drain(usize::from(self.begun)..);
-        let publications = rest.filter(|entry| entry.kind == Kind::Publication).count();
+        let mut index = 0;
+        let mut publications = 0;
+        let begun = self.begun;
+        self.entries.retain(|entry| {
+            let stays = (begun && index == 0) || rest.keeps(entry.kind);
+            index += 1;
+            publications += u64::from(!stays && entry.kind == Kind::Publication);
+            stays
+        });
         self.cost = self.entries.iter().map(Entry::cost).sum();
-        publications as u64
+        publications
     }
 
     /// Calls `write` with the next frames to write together.
@@ -254,9 +281,18 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_rest(&[frame(1, 4), frame(2, 4), frame(3, 4)], Kind::Publication, 2);
         outbox.push(frame(4, 4), Kind::Answer);
-        assert_eq!(outbox.keep_begun(), 2);
+        assert_eq!(outbox.keep(Rest::Nothing), 2);
         assert_eq!(drain(&mut outbox, 100), [1, 1]);
         assert_eq!(outbox.cost(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_closes_still_gets_its_answers() {
+        let mut outbox = Outbox::default();
+        outbox.push_rest(&[frame(1, 4), frame(2, 4)], Kind::Publication, 2);
+        outbox.push(frame(3, 4), Kind::Answer);
+        assert_eq!(outbox.keep(Rest::Answers), 1);
+        assert_eq!(drain(&mut outbox, 100), [1, 1, 3, 3, 3, 3]);
     }
 
     proptest! {

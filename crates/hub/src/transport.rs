@@ -33,7 +33,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// Reads what a write will need, and nothing else: called for several sockets in a row, so that the waits for
     /// memory overlap.
-    fn look_up(&self);
+    fn look_up(&self) {}
 
     /// Resolves when a write may get further than the last one that would have blocked, or when the socket is gone.
     fn writable(self: Arc<Self>) -> BoxFuture<'static, ()>;

@@ -4,6 +4,9 @@ use super::{BROADCAST, Shard, TURN};
 use crate::channel::{Batch, size_of};
 use fanwire_protocol::{Delivery, Target};
 
+/// How many connections are looked up together before they are written to.
+const AHEAD: usize = 16;
+
 impl Shard {
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         let key = match &delivery.publication.target {
@@ -60,6 +63,9 @@ impl Shard {
         self.channels[key].begin_batch(self.node, self.terms.limit / 8);
         let Some(mut batch) = self.channels[key].batch.take() else { return 0 };
         for served in 0..limit {
+            if served % AHEAD == 0 {
+                self.look_ahead(key);
+            }
             let Some(connection) = self.channels[key].roster.walk() else {
                 self.finish(&batch);
                 return served;
@@ -68,6 +74,11 @@ impl Shard {
         }
         self.channels[key].batch = Some(batch);
         limit
+    }
+
+    /// Between two fan-outs the kernel has pushed connections out of the caches, and each would be waited for in turn.
+    fn look_ahead(&self, channel: usize) {
+        self.channels[channel].roster.ahead(AHEAD).for_each(|key| self.connections[key].look_up());
     }
 
     fn deliver(&mut self, key: usize, batch: &mut Batch, at_once: bool) {

@@ -1,0 +1,121 @@
+//! From an upgraded socket to a session, and its end.
+
+use super::Session;
+use crate::{accept::Seat, metrics::Metrics, websocket::Reader};
+use fanwire_broker::Broker;
+use fanwire_hub::{Activity, Admission, Clock, Hub, ShardGone, Transport};
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
+use futures_util::FutureExt;
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{io::AsyncRead, time::Instant};
+
+/// What all sessions of a node share.
+pub(crate) struct Sessions {
+    pub(crate) node: NodeId,
+    pub(crate) clock: Clock,
+    pub(crate) hub: Hub,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) dialects: Dialects,
+    pub(crate) metrics: Metrics,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) message_limit: usize,
+    pub(crate) outbox_limit: usize,
+    pub(crate) channel_limit: usize,
+    pub(crate) sequence: AtomicU64,
+}
+
+/// A connection that has been upgraded and has no session yet.
+pub(crate) struct Upgraded<R> {
+    pub(crate) dialect: Dialect,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) reader: R,
+    /// What was read behind the request.
+    pub(crate) read: Vec<u8>,
+    /// The index of the shard that the connection belongs to.
+    pub(crate) shard: usize,
+    /// Held to the end of the session.
+    pub(crate) seat: Seat,
+}
+
+impl Sessions {
+    /// Serves a connection to its end.
+    pub(crate) fn serve<R>(self: Arc<Self>, upgraded: Upgraded<R>) -> impl Future<Output = ()> + Send + 'static
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+    {
+        // Boxed, for a session's memory is that of the largest thing that it ever waits for; and made outside, for
+        // what is moved into a future keeps its place there.
+        let admission = Box::pin(self.admit(upgraded));
+        async move {
+            let begun = Instant::now();
+            let mut admitted = admission.await;
+            // By reference: what is moved has two places.
+            let Ok(session) = &mut admitted else { return };
+            if AssertUnwindSafe(session.run()).catch_unwind().await.is_err() {
+                session.fail().await;
+            }
+            log_end(session, begun.elapsed());
+            // Fails only where the shard has ended, and the node with it.
+            let _ = session.shard.gone(session.key).await;
+        }
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.node, self.sequence.fetch_add(1, Relaxed))
+    }
+
+    async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
+        let Upgraded { dialect, transport, reader, read, shard: shard_index, seat } = upgraded;
+        let id = self.next_id();
+        let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
+        let received_bytes = self.metrics.received_bytes.clone();
+        let reader = Reader::new(reader, &read, self.message_limit, Arc::clone(&activity), self.clock, received_bytes);
+        let greeting = self.dialects.encode(dialect, &self.welcome(id));
+        let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), greeting };
+        let key = shard.connect(admission).await?;
+        Ok(Session {
+            shared: self,
+            reader,
+            shard,
+            shard_index,
+            key,
+            id,
+            dialect,
+            activity,
+            channels: Vec::new(),
+            inbox: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            step: None,
+            _seat: seat,
+        })
+    }
+
+    fn welcome(&self, connection: ConnectionId) -> Event {
+        Event::Welcome {
+            connection,
+            node: self.node,
+            version: env!("CARGO_PKG_VERSION"),
+            heartbeat: self.heartbeat_interval.as_secs_f64(),
+        }
+    }
+}
+
+/// Ends that an operator may want to look into are told at level info, ordinary ones at debug.
+fn log_end<R>(session: &Session<R>, lasted: Duration) {
+    let reason = session.activity.ended_by().unwrap_or(CloseReason::PeerVanished);
+    let (connection, dialect, label) = (session.id, session.dialect.label(), reason.label());
+    match reason {
+        CloseReason::PeerClosed | CloseReason::PeerVanished | CloseReason::Draining => {
+            tracing::debug!(%connection, dialect, reason = label, ?lasted, "connection ended");
+        }
+        _ => tracing::info!(%connection, dialect, reason = label, ?lasted, "connection ended"),
+    }
+}
