@@ -9,12 +9,12 @@ import pytest
 from harness.node import Node
 from harness.redis_server import RedisServer
 
-FULL = bool(os.environ.get("FANWIRE_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 _LOG_TAIL = 6000
 
 
 def pytest_collection_modifyitems(items):
-    skip = pytest.mark.skip(reason="runs with FANWIRE_FULL=1")
+    skip = pytest.mark.skip(reason="runs with TESTS_FULL=1")
     for item in items:
         if item.get_closest_marker("full") and not FULL:
             item.add_marker(skip)

@@ -12,7 +12,7 @@ from harness.ledger import Ledger
 from harness.load import Publisher, Subscriber
 from harness.waiting import until
 
-FULL = bool(os.environ.get("FANWIRE_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 CROWD = 1000 if FULL else 100
 BROADCASTS = 100
 SENDERS = 10

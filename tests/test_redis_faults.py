@@ -12,7 +12,7 @@ from harness.ledger import Ledger
 from harness.load import Deadline, Publisher, Subscriber
 from harness.waiting import until
 
-FULL = bool(os.environ.get("FANWIRE_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 # Delivery resumes within 3 s of Redis being back. A machine that does other work as well gets more.
 RESUMED_WITHIN = 3.0 if FULL else 10.0
 # A publication is answered within 2 s.

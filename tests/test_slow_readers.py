@@ -16,7 +16,7 @@ from harness.frames import CLOSE, PING, PONG, TEXT
 from harness.raw import RawSocket, raw_websocket
 from harness.waiting import until
 
-FULL = bool(os.environ.get("FANWIRE_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 # Who does not read does not answer a heartbeat either; it is not what these tests are about.
 PATIENT = {"heartbeat__timeout": "1h"}
 SMALL = {"outbox__limit": "128KiB", "outbox__kernel": "32KiB"} | PATIENT
@@ -72,7 +72,7 @@ async def test_a_stalled_reader_is_cut_off_and_nobody_else_notices(start_node):
         await until(slow, "one disconnect counted as slow_consumer")
         metrics = node.metrics()
         assert metrics.value("fanwire_connections") == len(others) + 1
-        assert metrics.value("fanwire_deliveries_dropped_total", policy="disconnect") > 0
+        assert metrics.value("fanwire_deliveries_dropped_total", reason="disconnect") > 0
 
 
 @pytest.mark.limit(120)
@@ -132,7 +132,7 @@ async def test_drop_oldest_leaves_out_whole_messages_and_says_how_many(start_nod
                     assert event["content"][0] == expected, "a hole that was not told"
                     expected += 1
             assert expected == ENOUGH and dropped > 0
-            assert node.metrics().value("fanwire_deliveries_dropped_total", policy="drop_oldest") == dropped
+            assert node.metrics().value("fanwire_deliveries_dropped_total", reason="drop_oldest") == dropped
             await publisher.ok("publish", channel="news", content=[-1, "goes on"])
             assert (await slow.event())["content"] == [-1, "goes on"]
 
@@ -330,4 +330,4 @@ async def test_publishing_faster_than_a_node_can_deliver_keeps_its_memory_flat(r
         for account in accounts:
             counted = account.received + account.dropped
             assert counted == total or (account.gaps and counted < total)
-        assert node.metrics().value("fanwire_deliveries_dropped_total", policy="drop_oldest") == dropped
+        assert node.metrics().value("fanwire_deliveries_dropped_total", reason="drop_oldest") == dropped

@@ -17,11 +17,11 @@ _START_ATTEMPTS = 5
 
 
 def binary() -> str:
-    """The program under test: `FANWIRE_BIN`, or the release build of this checkout."""
+    """The program under test: `TESTS_BIN`, or the release build of this checkout."""
     root = Path(__file__).resolve().parents[2]
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    path = os.environ.get("FANWIRE_BIN") or str(root / target / "release" / "fanwire")
-    assert os.access(path, os.X_OK), f"no program at {path}: build it, or set FANWIRE_BIN"
+    path = os.environ.get("TESTS_BIN") or str(root / target / "release" / "fanwire")
+    assert os.access(path, os.X_OK), f"no program at {path}: build it, or set TESTS_BIN"
     return path
 
 

@@ -13,7 +13,7 @@ const DEFAULT_FILE: &str = "config/fanwire.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   refused by the node, or failed otherwise
+  1   refused by the node, or failed otherwise; a drain that was cut short, by its deadline or a second signal
   2   wrong usage
   3   no connection to the node
   4   timed out

@@ -25,12 +25,13 @@ impl Clock {
     }
 }
 
-/// One connection's signs of life and its end. Each side writes one of the two: the session notes arrivals, and whoever
-/// is first to end the connection notes why.
+/// One connection's signs of life, its losses and its end: the session notes arrivals, the shard losses, and whoever is
+/// first to end the connection why.
 #[derive(Debug, Default)]
 pub struct Activity {
     last_arrival: AtomicU64,
     ended_by: AtomicU8,
+    dropped: AtomicU64,
 }
 
 impl Activity {
@@ -47,6 +48,16 @@ impl Activity {
     /// Notes why the connection ends; the first reason stays.
     pub fn end(&self, reason: CloseReason) {
         let _ = self.ended_by.compare_exchange(0, reason as u8, Relaxed, Relaxed);
+    }
+
+    /// Notes that `count` publications were left out because the connection reads too slowly.
+    pub fn left_out(&self, count: u64) {
+        self.dropped.fetch_add(count, Relaxed);
+    }
+
+    /// How many publications were left out.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
     }
 
     /// Why the connection ends, once it does.

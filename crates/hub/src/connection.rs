@@ -187,7 +187,9 @@ impl Connection {
 
     fn make_room(&mut self, frames: &[Bytes], terms: &Terms, tally: &mut Tally) {
         if terms.policy == Policy::DropOldest && self.dialect.can_tell_losses() {
-            tally.dropped_full += self.outbox.make_room(frames, terms.limit);
+            let left_out = self.outbox.make_room(frames, terms.limit);
+            self.activity.left_out(left_out);
+            tally.dropped_full += left_out;
         }
     }
 

@@ -1,6 +1,6 @@
 //! All shards of the node.
 
-use crate::{HubMetrics, Interest, Shard, ShardConfig, ShardGone, ShardHandle};
+use crate::{HubMetrics, Interest, Shard, ShardConfig, ShardGone, ShardHandle, shard::Place};
 use fanwire_protocol::{Delivery, Dialects, Event, Target};
 use std::{sync::Arc, time::Duration};
 
@@ -63,8 +63,9 @@ impl Hub {
 
     /// Closes all connections, spread over `window`.
     pub async fn drain(&self, window: Duration) -> Result<(), ShardGone> {
-        for shard in self.shards.iter() {
-            shard.drain(window).await?;
+        let of = self.shards.len() as u64;
+        for (index, shard) in (0..).zip(self.shards.iter()) {
+            shard.drain(Place { index, of }, window).await?;
         }
         Ok(())
     }

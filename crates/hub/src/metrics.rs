@@ -42,9 +42,9 @@ impl HubMetrics {
             IntCounterVec::new(
                 Opts::new(
                     "fanwire_deliveries_dropped_total",
-                    "Deliveries left out because a connection read too slowly, by what became of the connection.",
+                    "Deliveries left out because a connection read too slowly, by the policy that decided so.",
                 ),
-                &["policy"],
+                &["reason"],
             )?,
         )?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl HubMetrics {
             relay_latency: histogram(
                 registry,
                 "fanwire_relay_latency_seconds",
-                "Time from publishing, by the publishing node's clock, to the end of the local fan-out.",
+                "Time from publishing, by the publishing node's clock, to the end of a shard's fan-out.",
                 0.000_1,
             )?,
         })

@@ -5,6 +5,7 @@ mod handle;
 mod mailbox;
 mod write_side;
 
+pub(crate) use handle::Place;
 pub use handle::{Admission, ConnectionKey, ShardGone, ShardHandle, Told};
 
 use crate::{

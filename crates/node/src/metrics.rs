@@ -1,6 +1,6 @@
 //! What the node counts. What the hub and the broker count, they register themselves.
 
-use fanwire_protocol::{Command, Refusal, command};
+use fanwire_protocol::{Command, Refusal, command, error};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
 /// The node's metrics.
@@ -59,15 +59,15 @@ impl Metrics {
             upgrades.with_label_values(&[result.label()]);
         }
         let commands = counters(registry, "fanwire_commands_total", "Commands from clients, by type.", "type")?;
+        let refusals =
+            counters(registry, "fanwire_refusals_total", "Commands that were refused, by error code.", "code")?;
+        for code in error::ALL {
+            refusals.with_label_values(&[code.as_str()]);
+        }
         Ok(Self {
             upgrades,
             commands: command::LABELS.map(|label| commands.with_label_values(&[label])),
-            refusals: counters(
-                registry,
-                "fanwire_refusals_total",
-                "Commands that were refused, by error code.",
-                "code",
-            )?,
+            refusals,
             received_bytes: counter(
                 registry,
                 "fanwire_received_bytes_total",
@@ -88,8 +88,12 @@ impl Metrics {
         })
     }
 
+    /// Counts the outcome of a request, and tells those that lead to no connection.
     pub(crate) fn upgraded(&self, result: UpgradeResult) {
         self.upgrades.with_label_values(&[result.label()]).inc();
+        if result != UpgradeResult::Accepted {
+            tracing::debug!(result = result.label(), "not upgraded");
+        }
     }
 
     /// Counts a command, or with `None` a message that is none.

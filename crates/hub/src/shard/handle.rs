@@ -38,11 +38,20 @@ pub struct Admission {
     pub greeting: Option<Bytes>,
 }
 
+/// A shard's place among all, so that what each of them spreads over a time does not fall together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Its index.
+    pub(crate) index: u64,
+    /// How many shards there are.
+    pub(crate) of: u64,
+}
+
 #[derive(Debug)]
 pub(super) enum Message {
     Connect(Box<Admission>, oneshot::Sender<ConnectionKey>),
     Ask(ConnectionKey, Ask),
-    Drain(Duration),
+    Drain(Place, Duration),
 }
 
 /// What a session asks for its connection.
@@ -112,9 +121,9 @@ impl ShardHandle {
         self.ask(connection, Ask::Gone)
     }
 
-    /// Closes all connections, spread over `window`, and those that still come at once.
-    pub(crate) async fn drain(&self, window: Duration) -> Result<(), ShardGone> {
-        self.tell(Message::Drain(window)).await
+    /// Closes all connections, spread over `window`, and those that still come at once. Shards take turns.
+    pub(crate) async fn drain(&self, place: Place, window: Duration) -> Result<(), ShardGone> {
+        self.tell(Message::Drain(place, window)).await
     }
 
     /// Fans publications out, in their order. Waits while the shard is behind.

@@ -2,7 +2,7 @@
 
 use super::{
     BROADCAST, Shard,
-    handle::{Admission, Ask, ConnectionKey, Message},
+    handle::{Admission, Ask, ConnectionKey, Message, Place},
     millis,
 };
 use crate::{
@@ -23,7 +23,7 @@ impl Shard {
             Message::Connect(admission, reply) => self.admit(*admission, reply),
             Message::Ask(key, ask) if self.has(key) => self.grant(key.index, ask),
             Message::Ask(..) => {}
-            Message::Drain(window) => self.drain(window),
+            Message::Drain(place, window) => self.drain(place, window),
         }
     }
 
@@ -128,12 +128,13 @@ impl Shard {
         self.metrics.disconnected(connection.activity.ended_by().unwrap_or(CloseReason::PeerVanished));
     }
 
-    fn drain(&mut self, window: Duration) {
+    fn drain(&mut self, place: Place, window: Duration) {
         self.draining = true;
-        let (now, window, count) = (self.clock.now(), millis(window), self.connections.len() as u64);
+        let (now, window) = (self.clock.now(), millis(window));
+        let slots = self.connections.len() as u64 * place.of;
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         for (index, key) in (0u64..).zip(keys) {
-            self.drain_at(key, now + window * index / count);
+            self.drain_at(key, now + window * (index * place.of + place.index) / slots);
         }
     }
 

@@ -112,10 +112,11 @@ impl Sessions {
 fn log_end<R>(session: &Session<R>, lasted: Duration) {
     let reason = session.activity.ended_by().unwrap_or(CloseReason::PeerVanished);
     let (connection, dialect, label) = (session.id, session.dialect.label(), reason.label());
+    let dropped = session.activity.dropped();
     match reason {
         CloseReason::PeerClosed | CloseReason::PeerVanished | CloseReason::Draining => {
-            tracing::debug!(%connection, dialect, reason = label, ?lasted, "connection ended");
+            tracing::debug!(%connection, dialect, reason = label, dropped, ?lasted, "connection ended");
         }
-        _ => tracing::info!(%connection, dialect, reason = label, ?lasted, "connection ended"),
+        _ => tracing::info!(%connection, dialect, reason = label, dropped, ?lasted, "connection ended"),
     }
 }

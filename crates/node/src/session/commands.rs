@@ -65,6 +65,9 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     fn unsubscribe(&mut self, id: Option<RequestId>, channel: ChannelName) -> Told {
+        if let Err(refusal) = refusals::known_namespace(&channel) {
+            return self.refuse(id, refusal);
+        }
         let Some(at) = self.channels.iter().position(|subscribed| *subscribed == channel) else {
             return self.refuse(id, refusals::not_subscribed(&channel));
         };
