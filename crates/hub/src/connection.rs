@@ -236,7 +236,8 @@ impl Connection {
         self.end(reason, self.dialect.close_frame(reason), rest_for(reason), must_finish(reason), tally);
     }
 
-    /// Sends the answers that wait, then answers the peer's Close frame with its own code (RFC 6455, section 5.5.1), or takes it as the answer to ours.
+    /// Sends the answers that wait, then answers the peer's Close frame with its own code (RFC 6455, section 5.5.1), or
+    /// takes it as the answer to ours.
     pub(crate) fn answer_close(&mut self, code: Option<u16>, tally: &mut Tally) {
         if self.is_open() {
             let answer = frame::close(code.unwrap_or(1005), "");
