@@ -2,15 +2,16 @@
 
 use crate::{args::SubArgs, endpoint, failure::Failure, output};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use fanwire_client::{Client, Content, Event, Events, Options, Refusal};
+use fanwire_client::{Client, Closed, Content, Error, Event, Events, Options, Reconnect, Refusal};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{fmt::Write, future};
 use tokio::{signal::ctrl_c, time::sleep};
 
-/// Prints what arrives until there was enough of it, Ctrl-C, or the connection ends.
+/// Prints what arrives until there was enough of it, Ctrl-C, or the connection ends for good.
 pub(crate) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
-    let (client, events) = endpoint::connect(&args.endpoint, Options::default()).await?;
+    let options = Options { reconnect: (!args.no_reconnect).then(Reconnect::default), ..Options::default() };
+    let (client, events) = endpoint::connect(&args.endpoint, options).await?;
     // Printing comes first, since messages that nobody takes would hold back the answers to subscriptions.
     let outcome = tokio::select! {
         biased;
@@ -83,8 +84,35 @@ fn as_text(event: &Event) -> Line {
             Line::Notice(format!("messages of {seconds:.1} s may be missing: the node's link to its broker was down"))
         }
         Event::Dropped { count } => Line::Notice(format!("{count} messages were left out: read too slowly")),
-        Event::Refused(Refusal { code, message }) => Line::Notice(output::printable(&format!("{code}: {message}"))),
+        Event::Refused(refusal) => notice(&told(refusal)),
+        Event::Disconnected { reason } => notice(&format!("connection lost ({}), reconnecting", cause(reason))),
+        Event::Reconnected { welcome, away } => notice(&format!(
+            "connected again to node {} after {:.1} s; messages in between may be missing",
+            welcome.node,
+            away.as_secs_f64()
+        )),
+        Event::SubscriptionLost { channel, refusal } => {
+            notice(&format!("no longer subscribed to {channel}: {}", told(refusal)))
+        }
         other => Line::Notice(output::printable(&format!("{other:?}"))),
+    }
+}
+
+fn notice(line: &str) -> Line {
+    Line::Notice(output::printable(line))
+}
+
+fn told(refusal: &Refusal) -> String {
+    format!("{}: {}", refusal.code, refusal.message)
+}
+
+/// What ended a connection, in few words.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Closed(Closed { code: Some(code), reason }) if !reason.is_empty() => format!("{code}: {reason}"),
+        Error::Closed(Closed { code: Some(code), .. }) => code.to_string(),
+        Error::Closed(Closed { code: None, reason }) => reason.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -118,6 +146,20 @@ enum Object<'a> {
         code: &'a str,
         message: &'a str,
     },
+    Disconnected {
+        code: Option<u16>,
+        reason: String,
+    },
+    Reconnected {
+        connection: (u64, u64),
+        node: u64,
+        seconds: f64,
+    },
+    SubscriptionLost {
+        channel: &'a str,
+        code: &'a str,
+        message: &'a str,
+    },
 }
 
 /// A content under the key of its form, JSON as it was received.
@@ -136,6 +178,16 @@ fn as_json(event: &Event) -> Result<Option<String>, Failure> {
         Event::Gap { duration } => Object::Gap { seconds: duration.as_secs_f64() },
         Event::Dropped { count } => Object::Dropped { count: *count },
         Event::Refused(Refusal { code, message }) => Object::Error { code, message },
+        Event::Disconnected { reason: Error::Closed(Closed { code, reason }) } => {
+            Object::Disconnected { code: *code, reason: reason.clone() }
+        }
+        Event::Disconnected { reason } => Object::Disconnected { code: None, reason: reason.to_string() },
+        Event::Reconnected { welcome, away } => {
+            Object::Reconnected { connection: welcome.connection, node: welcome.node, seconds: away.as_secs_f64() }
+        }
+        Event::SubscriptionLost { channel, refusal: Refusal { code, message } } => {
+            Object::SubscriptionLost { channel, code, message }
+        }
         _ => return Ok(None),
     };
     Ok(Some(escaped(&serde_json::to_string(&object)?)))
@@ -218,5 +270,28 @@ mod tests {
         check(&gap, &Line::Notice(line.to_owned()), r#"{"type":"gap","seconds":1.5}"#);
         let line = "3 messages were left out: read too slowly";
         check(&Event::Dropped { count: 3 }, &Line::Notice(line.to_owned()), r#"{"type":"dropped","count":3}"#);
+    }
+
+    #[test]
+    fn reconnecting_is_told() {
+        let lost =
+            |code, reason: &str| Event::Disconnected { reason: Closed { code, reason: reason.to_owned() }.into() };
+        let line = "connection lost (1012: node is going away), reconnecting";
+        let object = r#"{"type":"disconnected","code":1012,"reason":"node is going away"}"#;
+        check(&lost(Some(1012), "node is going away"), &Line::Notice(line.to_owned()), object);
+        let line = "connection lost (1011), reconnecting";
+        check(
+            &lost(Some(1011), ""),
+            &Line::Notice(line.to_owned()),
+            r#"{"type":"disconnected","code":1011,"reason":""}"#,
+        );
+        let line = "connection lost (reset\\u{1b}), reconnecting";
+        let object = r#"{"type":"disconnected","code":null,"reason":"reset\u001b"}"#;
+        check(&lost(None, "reset\u{1b}"), &Line::Notice(line.to_owned()), object);
+        let refusal = Refusal { code: "channel_limit".to_owned(), message: "no more than 1".to_owned() };
+        let line = "no longer subscribed to news: channel_limit: no more than 1";
+        let object =
+            r#"{"type":"subscription_lost","channel":"news","code":"channel_limit","message":"no more than 1"}"#;
+        check(&Event::SubscriptionLost { channel: "news".to_owned(), refusal }, &Line::Notice(line.to_owned()), object);
     }
 }

@@ -1,55 +1,49 @@
-//! The task that owns the socket.
+//! One connection, from its welcome to its end.
+
+mod commands;
 
 use crate::{
-    Closed, Error, Event,
-    event::End,
+    Closed, Encoding, Error, Welcome,
+    call::{Call, Ids},
     handshake::Socket,
+    replay::Replay,
+    silence::Silence,
+    unanswered::Unanswered,
+    user::User,
     wire::{self, Incoming},
 };
 use futures_util::{SinkExt, StreamExt};
-use std::{collections::HashMap, future, task::Poll, time::Duration};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use std::{future, task::Poll, time::Duration};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{
     self, Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-/// Commands without an answer, beyond which none is taken up.
-const UNANSWERED: usize = 1024;
-
-/// Bytes that may wait for the socket before no further command is taken up.
-const UNSENT: usize = 256 * 1024;
-
 /// Time for the node to answer a Close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What comes of a command.
-pub(crate) type Answer = Result<(), Error>;
-
-/// What the handles ask of the task.
-#[derive(Debug)]
-pub(crate) enum Call {
-    /// To send `message` and hand its answer, known by `id`, to `answer`.
-    Command { id: u64, message: Message, answer: oneshot::Sender<Answer> },
-    /// To close the connection.
-    Close,
-}
-
 /// The connection as its task sees it.
-pub(crate) struct Connection {
+pub(crate) struct Connection<'a> {
     socket: Socket,
-    calls: mpsc::Receiver<Call>,
-    events: mpsc::Sender<Event>,
-    unanswered: HashMap<u64, oneshot::Sender<Answer>>,
+    welcome: Welcome,
+    encoding: Encoding,
+    ids: &'a Ids,
+    user: &'a mut User,
+    replay: Replay,
+    unanswered: Unanswered,
     /// Bytes given to the socket since it was last flushed.
     unsent: usize,
-    /// An event that found the queue full; nothing is read until it is taken.
-    held: Option<Event>,
-    /// Whether all [`Client`](crate::Client) handles are gone.
-    handles_gone: bool,
+    silence: Silence,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Nobody needs it any more.
+    Done(Error),
+    /// It is of no use any more.
+    Lost(Error),
 }
 
 /// What there is to do.
@@ -58,10 +52,14 @@ enum Ready {
     Call(Option<Call>),
     /// The socket took all that was waiting for it.
     Flushed(Result<(), tungstenite::Error>),
-    /// The held event can go into the queue.
+    /// Held events can go into the queue.
     Room,
     /// The node sent something, or the connection ended.
     Message(Option<Result<Message, tungstenite::Error>>),
+    /// The node may be silent for too long.
+    Silence,
+    /// Subscriptions that the node could not grant can be asked for again.
+    Again,
     /// Neither handles nor [`Events`](crate::Events) are left.
     Unwanted,
 }
@@ -80,38 +78,39 @@ impl<E: Into<Error>> From<E> for Stop {
     }
 }
 
-impl Connection {
-    /// A connection over `socket`, whose welcome has been read.
-    pub(crate) fn new(socket: Socket, calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) -> Self {
-        let (unanswered, unsent, held, handles_gone) = (HashMap::new(), 0, None, false);
-        Self { socket, calls, events, unanswered, unsent, held, handles_gone }
+impl<'a> Connection<'a> {
+    /// A connection over `socket`, on which `welcome` has been read. It asks for what `replay` holds.
+    pub(crate) fn new(
+        socket: Socket,
+        welcome: Welcome,
+        encoding: Encoding,
+        ids: &'a Ids,
+        user: &'a mut User,
+        replay: Replay,
+    ) -> Self {
+        let (unanswered, silence) = (Unanswered::default(), Silence::new(welcome.heartbeat));
+        Self { socket, welcome, encoding, ids, user, replay, unanswered, unsent: 0, silence }
     }
 
-    /// Works until the connection ends, and leaves the reason in `end` before anyone can miss it.
-    pub(crate) async fn run(mut self, end: End) {
+    /// Works until the connection ends; tells how, and which commands it leaves without an answer.
+    pub(crate) async fn run(mut self) -> (Ended, Unanswered) {
         let stop = loop {
             if let Err(stop) = self.step().await {
                 break stop;
             }
         };
-        let error = match stop {
-            Stop::Done => self.close(CloseCode::Normal).await,
-            Stop::Failed(Error::NotUnderstood(what)) => {
-                self.close(CloseCode::Protocol).await;
-                Error::NotUnderstood(what)
-            }
+        let ended = match stop {
+            Stop::Done => Ended::Done(self.close(CloseCode::Normal).await),
             Stop::Failed(error) => {
-                // The library has queued the answer to a Close frame and sends it with this.
-                let _ = timeout(CLOSE_TIMEOUT, self.socket.flush()).await;
-                error
+                self.leave(&error).await;
+                Ended::Lost(error)
             }
         };
-        tracing::debug!(%error, "connection ended");
-        // Only this task sets it.
-        let _ = end.set(error);
+        (ended, self.unanswered)
     }
 
     async fn step(&mut self) -> Result<(), Stop> {
+        self.subscribe_again()?;
         match self.ready().await {
             Ready::Call(call) => self.take(call),
             Ready::Flushed(outcome) => {
@@ -119,25 +118,30 @@ impl Connection {
                 outcome.map_err(|error| ended(error).into())
             }
             Ready::Room => {
-                self.held.take().into_iter().for_each(|event| self.deliver(event));
+                self.user.events.refill();
+                self.silence.reading_again();
                 Ok(())
             }
             Ready::Message(message) => self.understand(&received(message)?),
+            Ready::Silence => Ok(self.silence.check(self.socket.get_ref().last())?),
+            Ready::Again => {
+                self.replay.go_on();
+                Ok(())
+            }
             Ready::Unwanted => Err(Stop::Done),
         }
     }
 
     /// Waits for the next thing to do. Commands go before flushing, so that those given together are sent together,
-    /// and their number is bounded, so that they keep nothing else waiting for long.
+    /// and their number is bounded, so that they keep nothing else waiting for long. Silence comes last: what has
+    /// arrived is no silence, even if this task was kept from reading it.
     async fn ready(&mut self) -> Ready {
-        if self.unanswered.len() >= UNANSWERED {
-            self.unanswered.retain(|_, answer| !answer.is_closed());
-        }
-        let takes_calls = !self.handles_gone && self.unanswered.len() < UNANSWERED && self.unsent < UNSENT;
-        let (flushes, reads) = (self.unsent > 0, self.held.is_none());
-        let Self { socket, calls, events, .. } = self;
+        let takes_calls = self.takes_calls();
+        let Self { socket, user, replay, silence, .. } = self;
+        let User { calls, events, .. } = &mut **user;
+        let (flushes, reads, handles_gone) = (self.unsent > 0, !events.is_full(), calls.handles_gone());
         let work = future::poll_fn(|context| {
-            if takes_calls && let Poll::Ready(call) = calls.poll_recv(context) {
+            if takes_calls && let Poll::Ready(call) = calls.poll_next(context) {
                 return Poll::Ready(Ready::Call(call));
             }
             if flushes && let Poll::Ready(flushed) = socket.poll_flush_unpin(context) {
@@ -146,43 +150,31 @@ impl Connection {
             if reads { socket.poll_next_unpin(context).map(Ready::Message) } else { Poll::Pending }
         });
         tokio::select! {
+            biased;
+            () = events.unwanted(), if handles_gone => Ready::Unwanted,
+            () = events.room(), if !reads => Ready::Room,
             ready = work => ready,
-            _ = events.reserve(), if !reads => Ready::Room,
-            () = events.closed(), if self.handles_gone => Ready::Unwanted,
+            () = replay.paused(), if replay.is_paused() => Ready::Again,
+            () = silence.suspected(), if reads => Ready::Silence,
         }
-    }
-
-    fn take(&mut self, call: Option<Call>) -> Result<(), Stop> {
-        match call {
-            None => self.handles_gone = true,
-            Some(Call::Close) => return Err(Stop::Done),
-            Some(Call::Command { id, message, answer }) => {
-                self.unanswered.insert(id, answer);
-                self.unsent += message.len().max(1);
-                // Never blocks: what the socket doesn't take stays in its buffer, which `UNSENT` bounds.
-                self.socket.start_send_unpin(message).map_err(ended)?;
-            }
-        }
-        Ok(())
     }
 
     fn understand(&mut self, message: &Message) -> Result<(), Stop> {
         match wire::decode(message)? {
-            Incoming::Answer(id, answer) => {
-                if let Some(waiting) = self.unanswered.remove(&id) {
-                    // Whoever stopped waiting doesn't want the answer.
-                    let _ = waiting.send(answer.map_err(Error::Refused));
-                }
-            }
-            Incoming::Event(event) => self.deliver(event),
+            Incoming::Answer(id, answer) => self.answered(id, answer),
+            Incoming::Event(event) => self.user.events.tell(event),
             Incoming::Welcome(_) | Incoming::Other => {}
         }
         Ok(())
     }
 
-    fn deliver(&mut self, event: Event) {
-        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
-            self.held = Some(event);
+    /// Tells the node what there is to tell it after `error`.
+    async fn leave(&mut self, error: &Error) {
+        match error {
+            Error::NotUnderstood(_) => drop(self.close(CloseCode::Protocol).await),
+            // The library has queued the answer to a Close frame and sends it with this.
+            Error::Closed(Closed { code: Some(_), .. }) => drop(timeout(CLOSE_TIMEOUT, self.socket.flush()).await),
+            _ => {}
         }
     }
 

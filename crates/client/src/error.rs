@@ -1,6 +1,6 @@
 //! All that can go wrong.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 use thiserror::Error;
 
 /// Why something did not happen. Cheap to clone, since all who wait on a connection learn why it ended.
@@ -30,6 +30,8 @@ pub enum Error {
         status: u16,
         /// As much of the body as came with the header, up to 1,000 characters.
         body: String,
+        /// How long the node asks to wait before trying again (`Retry-After` in seconds), up to an hour.
+        retry_after: Option<Duration>,
     },
     /// The node refused a command.
     #[error(transparent)]
@@ -43,6 +45,14 @@ pub enum Error {
     /// The node sent what is not of the protocol; the connection is closed.
     #[error("the node sent what can't be understood: {0}")]
     NotUnderstood(String),
+    /// There was no connection for [`Reconnect::give_up_after`](crate::Reconnect::give_up_after).
+    #[error("gave up connecting again after {after:?}: {last}")]
+    GaveUp {
+        /// The time.
+        after: Duration,
+        /// How the last attempt failed, or the connection ended if there was none.
+        last: Box<Error>,
+    },
     /// A content can't be written in the connection's encoding.
     #[error("the content can't be encoded: {0}")]
     NotEncodable(String),

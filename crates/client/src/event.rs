@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// What the node tells besides answers to commands.
+/// What is told besides answers to commands.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -35,6 +35,26 @@ pub enum Event {
     },
     /// The node refused something that it can't tie to a command.
     Refused(Refusal),
+    /// The connection has ended, and another is being made. Only with [`Options::reconnect`](crate::Options::reconnect).
+    Disconnected {
+        /// What ended it.
+        reason: Error,
+    },
+    /// There is a connection again, and every subscription is in force on it: whatever is published from now on arrives.
+    /// Of what was published since [`Disconnected`](Self::Disconnected) some may have arrived, and any may be missing.
+    Reconnected {
+        /// What the node said of itself and of the new connection.
+        welcome: Welcome,
+        /// The time since [`Disconnected`](Self::Disconnected).
+        away: Duration,
+    },
+    /// A subscription has ended because a node refused it on a new connection. It is not asked for again.
+    SubscriptionLost {
+        /// The channel.
+        channel: String,
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 /// What the node says of itself and of the connection.
@@ -54,7 +74,7 @@ pub struct Welcome {
 /// Why a connection ended, once it has.
 pub(crate) type End = Arc<OnceLock<Error>>;
 
-/// The events of a connection, in order.
+/// What the node and the connection tell, in order.
 ///
 /// Dropping it discards events from then on; the connection lives as long as a [`Client`](crate::Client) or this.
 #[derive(Debug)]
@@ -71,8 +91,9 @@ impl Events {
     /// The next event. Safe to cancel.
     ///
     /// # Errors
-    /// How the connection ended, after all events that came before that: [`Error::Closed`] or
-    /// [`Error::NotUnderstood`].
+    /// How the connection ended for good, after all events that came before that: [`Error::Closed`] or
+    /// [`Error::NotUnderstood`]; when it was to be made again, also what makes that useless: [`Error::GaveUp`],
+    /// [`Error::Http`].
     pub async fn next(&mut self) -> Result<Event, Error> {
         self.queue.recv().await.ok_or_else(|| reason(&self.end))
     }

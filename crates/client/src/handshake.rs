@@ -2,23 +2,25 @@
 
 use crate::{
     Closed, Encoding, Error, Welcome, connection,
+    stream::Heard,
     wire::{self, Incoming},
 };
 use futures_util::StreamExt;
+use std::{io, time::Duration};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         self, ClientRequestBuilder,
         client::IntoClientRequest,
-        error::UrlError,
-        http::{Response, Uri},
+        error::ProtocolError,
+        http::{Response, Uri, header::RETRY_AFTER},
         protocol::WebSocketConfig,
     },
 };
 
 /// A WebSocket to a node.
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<Heard<TcpStream>>;
 
 /// As much as is told of a refused upgrade's body.
 const LONGEST_BODY: usize = 1000;
@@ -28,6 +30,12 @@ const READ_BUFFER: usize = 16 * 1024;
 
 /// The longest message, in bytes. A node doesn't split one into frames, for which tungstenite's own bound is less.
 const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// The longest time that a node's `Retry-After` is believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The port of the scheme `ws` (RFC 6455, section 3).
+const DEFAULT_PORT: u16 = 80;
 
 /// Connects to `url` and waits for the node's welcome, without a time limit.
 pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, Welcome), Error> {
@@ -43,16 +51,25 @@ pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, We
     if shown != url {
         return Err(wrong("a login in the URL is not supported".to_owned()));
     }
+    let host = uri.host().unwrap_or_default();
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(DEFAULT_PORT));
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(encoding.subprotocol());
     let request = request.into_client_request().map_err(|error| refused(url, error))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
-    let connecting = connect_async_with_config(request, Some(config), true);
+    let stream = tcp(&address).await.map_err(|error| refused(url, error.into()))?;
+    let connecting = client_async_with_config(request, Heard::new(stream), Some(config));
     let (mut socket, _) = connecting.await.map_err(|error| refused(url, error))?;
     let welcome = welcome(&mut socket).await?;
     Ok((socket, welcome))
+}
+
+async fn tcp(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// `url` with everything hidden that stands before a host, for it may be a password.
@@ -81,10 +98,13 @@ fn refused(url: &str, error: tungstenite::Error) -> Error {
     let url = url.to_owned();
     match error {
         Cause::Http(response) => http(&response),
-        Cause::Url(UrlError::UnableToConnect(_)) => Error::Unreachable { url, reason: "no address accepts".to_owned() },
         Cause::Url(error) => Error::Url { url, reason: error.to_string() },
         Cause::HttpFormat(error) => Error::Url { url, reason: error.to_string() },
         Cause::Io(error) => Error::Unreachable { url, reason: error.to_string() },
+        // It went away in the middle, which says nothing of what it speaks.
+        Cause::Protocol(error @ (ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake)) => {
+            Closed::abrupt(error).into()
+        }
         Cause::Protocol(error) => Error::NotUnderstood(error.to_string()),
         other => Closed::abrupt(other).into(),
     }
@@ -93,5 +113,34 @@ fn refused(url: &str, error: tungstenite::Error) -> Error {
 fn http(response: &Response<Option<Vec<u8>>>) -> Error {
     let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
     let body = body.trim().chars().take(LONGEST_BODY).collect();
-    Error::Http { status: response.status().as_u16(), body }
+    Error::Http { status: response.status().as_u16(), body, retry_after: retry_after(response) }
+}
+
+/// The header `Retry-After`, if it is a number of seconds (RFC 9110, section 10.2.3).
+fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_up_to_an_hour() {
+        for (header, expected) in [
+            ("0", Some(0)),
+            (" 7 ", Some(7)),
+            ("86400", Some(3600)),
+            ("-1", None),
+            ("1.5", None),
+            ("99999999999999999999", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            let response = Response::builder().header(RETRY_AFTER, header).body(()).unwrap();
+            assert_eq!(retry_after(&response), expected.map(Duration::from_secs), "{header:?}");
+        }
+        assert_eq!(retry_after(&Response::new(())), None);
+    }
 }

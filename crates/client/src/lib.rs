@@ -14,20 +14,72 @@
 //! # }
 //! ```
 //!
-//! It speaks `fanwire.v1.json` and `fanwire.v1.msgpack`. A lost connection is reported, not rebuilt.
+//! It speaks `fanwire.v1.json` and `fanwire.v1.msgpack`.
+//!
+//! # Lost connections
+//!
+//! The end of a connection is an error of [`Events::next`] and of every command, unless [`Options::reconnect`] is set.
+//! Then another connection is made, to whatever node the URL leads to, and subscribed to the same channels:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), fanwire_client::Error> {
+//! use fanwire_client::{Client, Event, Options, Reconnect};
+//!
+//! let options = Options { reconnect: Some(Reconnect::default()), ..Options::default() };
+//! let (client, mut events) = Client::connect("ws://127.0.0.1:8765", options).await?;
+//! client.subscribe("news").await?;
+//! loop {
+//!     match events.next().await? {
+//!         Event::Message { channel, content } => println!("{channel}: {content:?}"),
+//!         Event::Disconnected { reason } => println!("connecting again: {reason}"),
+//!         Event::Reconnected { away, .. } => println!("messages of {away:?} may be missing"),
+//!         _ => {}
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! - The user is told: [`Event::Disconnected`], and [`Event::Reconnected`] as soon as all subscriptions are in force
+//!   again. Messages of the time between may be missing: delivery is at most once.
+//! - A node that is silent for two of its heartbeats is taken for dead, with and without reconnecting, except while
+//!   events wait for the user, for then nothing is read.
+//! - Subscriptions are kept in their order. One that the node can't grant for the moment, as while its broker is away, is
+//!   asked for again; one that it refuses for good is [`Event::SubscriptionLost`]. An unsubscription while there is no
+//!   connection holds for the next.
+//! - A command that was given while there is no connection waits for one, up to [`Options::answer_timeout`]. One whose
+//!   answer the connection took with it fails with what ended the connection, and is not repeated, since it may have been
+//!   carried out; `subscribe` and `unsubscribe` alone go on, since for them twice is once.
+//! - No attempt is made after this client's own close, nor where it would be useless: after close codes 1000, 1002, 1003,
+//!   1007, 1008, 1010, 3000 and 3003, HTTP statuses 400 to 499 but 408, 425 and 429, and answers that are not of the
+//!   protocol. That end is told as without reconnecting. The same goes for the first connection's failure.
+//!
+//! # Modules
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | `backoff` | how long to wait before the next attempt |
+//! | `call` | what handles ask of the task |
 //! | `client` | [`Client`], the handle that commands go through |
-//! | `connection` | the task that owns the socket |
+//! | `connection` | one connection, from its welcome to its end |
 //! | `content` | [`Content`], the payload of a message |
 //! | `error` | [`Error`], all that can go wrong |
 //! | `event` | [`Event`] and [`Events`], what the node tells |
 //! | `handshake` | the way from a URL to the node's welcome |
 //! | `json` | [`Json`], JSON as it is written |
-//! | `options` | [`Options`] of a connection |
+//! | `options` | [`Options`] of a connection, and how it is made again: [`Reconnect`] |
+//! | `outlet` | the way of events to the user |
+//! | `replay` | subscribing again on a new connection |
+//! | `retry` | whether another connection may help, and how soon |
+//! | `silence` | whether the node is silent for too long |
+//! | `stream` | a stream that knows when it last brought something |
+//! | `subscriptions` | what the user wants to be subscribed to |
+//! | `supervisor` | the task: one connection after the other |
+//! | `unanswered` | commands that have been sent and not answered |
+//! | `user` | the user's side, which outlives connections |
 //! | `wire` | commands and events as bytes |
 
+mod backoff;
+mod call;
 mod client;
 mod connection;
 mod content;
@@ -36,6 +88,15 @@ mod event;
 mod handshake;
 mod json;
 mod options;
+mod outlet;
+mod replay;
+mod retry;
+mod silence;
+mod stream;
+mod subscriptions;
+mod supervisor;
+mod unanswered;
+mod user;
 mod wire;
 
 pub use client::Client;
@@ -43,4 +104,4 @@ pub use content::Content;
 pub use error::{Closed, Error, Refusal};
 pub use event::{Event, Events, Welcome};
 pub use json::Json;
-pub use options::{Encoding, Options};
+pub use options::{Encoding, Options, Reconnect};

@@ -22,12 +22,35 @@ impl Encoding {
     }
 }
 
+/// How a connection is made again that has ended.
+///
+/// The wait before each attempt is a random time between zero and a bound, which doubles with every failure. A
+/// connection that ends before it has lasted for `most` counts as a failure, too. After close code 1012 (the node drains)
+/// the first bound is 200 ms at most; after 1013 (this client read too slowly) a second comes on top, after an HTTP
+/// refusal the node's `Retry-After`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The first bound; 500 ms unless set, at least 10 ms.
+    pub first: Duration,
+    /// The greatest bound; 10 s unless set, at least 10 ms.
+    pub most: Duration,
+    /// How long after the end of a connection no further attempt is made and one under way is given up; never unless
+    /// set.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500), most: Duration::from_secs(10), give_up_after: None }
+    }
+}
+
 /// Options of a connection.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How commands and events are spelt; JSON unless set.
     pub encoding: Encoding,
-    /// Time for everything up to the node's welcome: name, TCP, upgrade; 10 s unless set.
+    /// Time of one attempt for everything up to the node's welcome: name, TCP, upgrade; 10 s unless set.
     pub connect_timeout: Duration,
     /// Time for the answer to a command; 10 s unless set.
     pub answer_timeout: Duration,
@@ -36,6 +59,9 @@ pub struct Options {
     /// When so many wait, the socket is read no further until one is taken, which holds back answers too. Whoever
     /// doesn't want events drops [`Events`](crate::Events).
     pub event_queue: usize,
+    /// Whether and how a connection is made again that has ended; it isn't unless set. See
+    /// [the crate's documentation](crate#lost-connections).
+    pub reconnect: Option<Reconnect>,
 }
 
 impl Default for Options {
@@ -45,6 +71,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             event_queue: 1024,
+            reconnect: None,
         }
     }
 }

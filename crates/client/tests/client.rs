@@ -1,8 +1,11 @@
 //! The client against a WebSocket server that does what each test says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod scripted;
+
 use fanwire_client::{Client, Closed, Encoding, Error, Event, Options, Refusal};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
+use scripted::Node;
 use serde_json::{Value, json};
 use std::{future, time::Duration};
 use tokio::{
@@ -10,71 +13,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
 };
-use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async,
-    tungstenite::{
-        Message,
-        handshake::server::{Request, Response},
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
-        protocol::CloseFrame,
-    },
-};
-
-/// The node's side of a connection.
-struct Node {
-    socket: WebSocketStream<TcpStream>,
-    encoding: Encoding,
-}
-
-impl Node {
-    #[expect(clippy::result_large_err, reason = "the library asks for this type")]
-    async fn accept(stream: TcpStream) -> Self {
-        let mut encoding = Encoding::Json;
-        let choose = |request: &Request, mut response: Response| {
-            let offered = request.headers()[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned();
-            if offered == "fanwire.v1.msgpack" {
-                encoding = Encoding::MessagePack;
-            }
-            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&offered).unwrap());
-            Ok(response)
-        };
-        let socket = accept_hdr_async(stream, choose).await.unwrap();
-        Self { socket, encoding }
-    }
-
-    async fn tell(&mut self, event: Value) {
-        let message = match self.encoding {
-            Encoding::Json => Message::text(event.to_string()),
-            Encoding::MessagePack => Message::binary(rmp_serde::to_vec_named(&event).unwrap()),
-        };
-        self.socket.send(message).await.unwrap();
-    }
-
-    async fn welcome(&mut self) {
-        self.tell(
-            json!({"type": "welcome", "connection": [5, 1], "node": 5, "version": "9", "heartbeat": 20.0, "new": 1}),
-        )
-        .await;
-    }
-
-    /// The next command; `None` when the client has closed.
-    async fn hear(&mut self) -> Option<Value> {
-        loop {
-            match self.socket.next().await?.ok()? {
-                Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
-                Message::Binary(bytes) => return Some(rmp_serde::from_slice(&bytes).unwrap()),
-                Message::Close(_) => return None,
-                _ => {}
-            }
-        }
-    }
-}
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 /// Runs `script` as a node after its welcome, and returns its URL.
 async fn node<F: Future<Output = ()> + Send>(script: impl FnOnce(Node) -> F + Send + 'static) -> String {
     server(|stream: TcpStream| async move {
         let mut node = Node::accept(stream).await;
-        node.welcome().await;
+        node.welcome(5, 20.0).await;
         script(node).await;
     })
     .await
@@ -238,7 +183,7 @@ async fn an_http_refusal_tells_status_and_body() {
     })
     .await;
     let refused = Client::connect(&url, Options::default()).await.map(|_| ());
-    assert_eq!(refused, Err(Error::Http { status: 503, body: "draining".to_owned() }));
+    assert_eq!(refused, Err(Error::Http { status: 503, body: "draining".to_owned(), retry_after: None }));
 }
 
 #[tokio::test]

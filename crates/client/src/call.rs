@@ -1,0 +1,98 @@
+//! What the handles ask of the task.
+
+use crate::Error;
+use std::{
+    collections::VecDeque,
+    future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::Message;
+
+/// What comes of a command.
+pub(crate) type Answer = Result<(), Error>;
+
+/// Where an answer goes.
+pub(crate) type Asker = oneshot::Sender<Answer>;
+
+/// What a handle asks for.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// To subscribe to `channel`.
+    Subscribe { channel: String, asker: Asker },
+    /// To unsubscribe from `channel`.
+    Unsubscribe { channel: String, asker: Asker },
+    /// To send `message`, whose answer is known by `id`, at most once.
+    Send { id: u64, message: Message, asker: Asker },
+    /// To close the connection.
+    Close,
+}
+
+/// Numbers for commands, none given twice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ids(Arc<AtomicU64>);
+
+impl Ids {
+    /// A number that was not given before; they begin with 1.
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// The calls of all handles, in order.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    queue: mpsc::Receiver<Call>,
+    /// What was to be sent while there was no connection.
+    kept: VecDeque<Call>,
+    handles_gone: bool,
+}
+
+impl Calls {
+    /// The calls that come by `queue`.
+    pub(crate) fn new(queue: mpsc::Receiver<Call>) -> Self {
+        Self { queue, kept: VecDeque::new(), handles_gone: false }
+    }
+
+    /// Whether no further call can come.
+    pub(crate) fn handles_gone(&self) -> bool {
+        self.handles_gone
+    }
+
+    /// The next call, those kept first. Pending for ever once the handles are gone.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Call>> {
+        match self.kept.pop_front() {
+            Some(call) => Poll::Ready(Some(call)),
+            None => self.poll_new(context),
+        }
+    }
+
+    /// The next call that nobody has seen yet; `None` when the handles are gone.
+    pub(crate) async fn next_new(&mut self) -> Option<Call> {
+        future::poll_fn(|context| self.poll_new(context)).await
+    }
+
+    fn poll_new(&mut self, context: &mut Context<'_>) -> Poll<Option<Call>> {
+        if self.handles_gone {
+            return Poll::Pending;
+        }
+        let call = self.queue.poll_recv(context);
+        self.handles_gone = matches!(call, Poll::Ready(None));
+        call
+    }
+
+    /// Keeps what is to be sent for the next connection.
+    pub(crate) fn keep(&mut self, call: Call) {
+        self.kept.push_back(call);
+    }
+
+    /// Forgets what nobody waits for any more, and tells how many are kept.
+    pub(crate) fn tidy(&mut self) -> usize {
+        self.kept.retain(|call| !matches!(call, Call::Send { asker, .. } if asker.is_closed()));
+        self.kept.len()
+    }
+}

@@ -1,0 +1,80 @@
+//! The user's side, which outlives connections.
+
+use crate::{
+    Closed, Error, Event,
+    call::{Call, Calls},
+    outlet::Outlet,
+    subscriptions::Subscriptions,
+};
+use std::pin::pin;
+use tokio::{sync::mpsc, time::Instant};
+
+/// Calls that may wait for the next connection.
+const KEPT: usize = 1024;
+
+/// What the user asks, is told, and wants.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) calls: Calls,
+    pub(crate) events: Outlet,
+    pub(crate) subscriptions: Subscriptions,
+    /// Since when the user knows that there is no connection with all that is wanted.
+    pub(crate) away_since: Option<Instant>,
+}
+
+impl User {
+    /// The user who asks by `calls` and is told by `events`.
+    pub(crate) fn new(calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) -> Self {
+        let (calls, events) = (Calls::new(calls), Outlet::new(events));
+        Self { calls, events, subscriptions: Subscriptions::default(), away_since: None }
+    }
+
+    /// Tells that `reason` has ended the connection, unless the user waits already.
+    pub(crate) fn disconnected(&mut self, reason: &Error) {
+        if self.away_since.is_none() {
+            self.away_since = Some(Instant::now());
+            self.events.tell(Event::Disconnected { reason: reason.clone() });
+        }
+    }
+
+    /// Serves the user while `work` goes on without a connection.
+    ///
+    /// # Errors
+    /// The end that the user asks for.
+    pub(crate) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = pin!(work);
+        let mut room = KEPT.saturating_sub(self.calls.tidy() + self.subscriptions.tidy());
+        loop {
+            let Self { calls, events, .. } = self;
+            tokio::select! {
+                biased;
+                () = events.unwanted(), if calls.handles_gone() => return Err(closed()),
+                () = events.room(), if events.is_full() => events.refill(),
+                call = calls.next_new(), if room > 0 => {
+                    room -= 1;
+                    self.take(call)?;
+                }
+                done = &mut work => return Ok(done),
+            }
+        }
+    }
+
+    fn take(&mut self, call: Option<Call>) -> Result<(), Error> {
+        match call {
+            None => {}
+            Some(Call::Close) => return Err(closed()),
+            Some(Call::Subscribe { channel, asker }) => self.subscriptions.want(channel, asker),
+            Some(Call::Unsubscribe { channel, asker }) => {
+                self.subscriptions.forget(&channel);
+                // Whoever stopped waiting doesn't want the answer.
+                let _ = asker.send(Ok(()));
+            }
+            Some(call @ Call::Send { .. }) => self.calls.keep(call),
+        }
+        Ok(())
+    }
+}
+
+fn closed() -> Error {
+    Closed::abrupt("closed by this client while it was not connected").into()
+}
