@@ -95,7 +95,7 @@ class RedisServer:
 
 def _call(stream, *words):
     """One command and its answer in RESP2."""
-    parts = [str(word).encode() for word in words]
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     stream.write(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
     stream.flush()
     return _reply(stream)

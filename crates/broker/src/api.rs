@@ -36,10 +36,22 @@ pub fn feed(capacity: usize) -> (mpsc::Sender<FeedItem>, Feed) {
 /// Whether the broker can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
-    /// Not yet, or not any more; the text says why.
-    Down(String),
+    /// Not yet; the text says why.
+    Starting(String),
     /// The heartbeat comes round.
     Up,
+    /// Not any more; the text says why.
+    Down(String),
+}
+
+impl LinkState {
+    /// What it is after an attempt to make the link, or the link itself, has ended because of `reason`.
+    pub(crate) fn ended(&self, reason: String) -> Self {
+        match self {
+            Self::Starting(_) => Self::Starting(reason),
+            Self::Up | Self::Down(_) => Self::Down(reason),
+        }
+    }
 }
 
 /// Why a publication was not acknowledged.
@@ -88,4 +100,18 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Whether the broker can be used, as it changes.
     fn link(&self) -> watch::Receiver<LinkState>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_starts_until_it_was_up() {
+        let starting = LinkState::Starting("connecting".to_owned());
+        assert_eq!(starting.ended("refused".to_owned()), LinkState::Starting("refused".to_owned()));
+        assert_eq!(LinkState::Up.ended("reset".to_owned()), LinkState::Down("reset".to_owned()));
+        let down = LinkState::Down("reset".to_owned());
+        assert_eq!(down.ended("refused".to_owned()), LinkState::Down("refused".to_owned()));
+    }
 }

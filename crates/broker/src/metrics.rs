@@ -2,23 +2,17 @@
 
 use crate::PublishError;
 use prometheus::{Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry, core::Collector};
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 /// Upper bounds in seconds. A round trip through Redis takes 0.1 to 10 ms; from 2 s on it has failed.
 const BUCKETS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
 
-/// What a broker counts. Cheap to clone; clones count together.
+/// What every broker counts. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct BrokerMetrics {
     pub(crate) link_up: IntGauge,
-    pub(crate) reconnects: IntCounter,
-    pub(crate) gaps: IntCounter,
-    pub(crate) gap_seconds: Counter,
-    pub(crate) heartbeat: Histogram,
     pub(crate) subscriptions: IntGauge,
     pub(crate) received: IntCounter,
-    pub(crate) received_bytes: IntCounter,
-    pub(crate) invalid: IntCounter,
     acknowledged: Histogram,
     unavailable: Histogram,
     unanswered: Histogram,
@@ -38,24 +32,8 @@ impl BrokerMetrics {
         let publish = shown(registry, publish)?;
         Ok(Self {
             link_up: gauge(registry, "link_up", "Whether the broker can be used: 1 or 0.")?,
-            reconnects: counter(registry, "reconnects_total", "Attempts to make the link to the broker again.")?,
-            gaps: counter(registry, "gaps_total", "Times in which messages may have been lost.")?,
-            gap_seconds: shown(
-                registry,
-                Counter::new(name("gap_seconds_total"), "Length of the times in which messages may have been lost.")?,
-            )?,
-            heartbeat: shown(
-                registry,
-                Histogram::with_opts(histogram("heartbeat_seconds", "Round trip of the node's own heartbeat."))?,
-            )?,
             subscriptions: gauge(registry, "subscriptions", "Subscriptions that the broker has confirmed.")?,
             received: counter(registry, "received_total", "Publications that came from the broker.")?,
-            received_bytes: counter(registry, "received_bytes_total", "Bytes that came on the subscriber link.")?,
-            invalid: counter(
-                registry,
-                "invalid_envelopes_total",
-                "Messages from the broker that were skipped because they are no publication that this node understands.",
-            )?,
             acknowledged: publish.get_metric_with_label_values(&["acknowledged"])?,
             unavailable: publish.get_metric_with_label_values(&["unavailable"])?,
             unanswered: publish.get_metric_with_label_values(&["timeout"])?,
@@ -70,10 +48,59 @@ impl BrokerMetrics {
         };
         histogram.observe(took.as_secs_f64());
     }
+}
+
+/// What a broker with a link counts besides. Cheap to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct RedisMetrics {
+    common: BrokerMetrics,
+    pub(crate) reconnects: IntCounter,
+    pub(crate) gaps: IntCounter,
+    pub(crate) gap_seconds: Counter,
+    pub(crate) heartbeat: Histogram,
+    pub(crate) received_bytes: IntCounter,
+    pub(crate) invalid: IntCounter,
+}
+
+impl RedisMetrics {
+    /// Metrics that `registry` shows, all named `fanwire_broker_…`, those of [`BrokerMetrics`] among them.
+    ///
+    /// # Errors
+    ///
+    /// When one of the names is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            common: BrokerMetrics::register(registry)?,
+            reconnects: counter(registry, "reconnects_total", "Attempts to make the link to the broker again.")?,
+            gaps: counter(registry, "gaps_total", "Times in which messages may have been lost.")?,
+            gap_seconds: shown(
+                registry,
+                Counter::new(name("gap_seconds_total"), "Length of the times in which messages may have been lost.")?,
+            )?,
+            heartbeat: shown(
+                registry,
+                Histogram::with_opts(histogram("heartbeat_seconds", "Round trip of the node's own heartbeat."))?,
+            )?,
+            received_bytes: counter(registry, "received_bytes_total", "Bytes that came on the subscriber link.")?,
+            invalid: counter(
+                registry,
+                "invalid_envelopes_total",
+                "Messages from the broker that were skipped because they are no publication that this node understands.",
+            )?,
+        })
+    }
 
     pub(crate) fn gap(&self, duration: Duration) {
         self.gaps.inc();
         self.gap_seconds.inc_by(duration.as_secs_f64());
+    }
+}
+
+impl Deref for RedisMetrics {
+    type Target = BrokerMetrics;
+
+    fn deref(&self) -> &BrokerMetrics {
+        &self.common
     }
 }
 
@@ -106,7 +133,7 @@ mod tests {
     #[test]
     fn outcomes_are_told_apart() {
         let registry = Registry::new();
-        let metrics = BrokerMetrics::register(&registry).unwrap();
+        let metrics = RedisMetrics::register(&registry).unwrap();
         metrics.published(&Ok(()), Duration::from_millis(1));
         metrics.published(&Err(PublishError::Timeout), Duration::from_secs(2));
         metrics.gap(Duration::from_millis(1500));
@@ -120,6 +147,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_broker_without_a_link_shows_nothing_of_one() {
+        let registry = Registry::new();
+        BrokerMetrics::register(&registry).unwrap();
+        let shown: Vec<_> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        let expected = ["link_up", "publish_seconds", "received_total", "subscriptions"];
+        assert_eq!(shown, expected.map(name));
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod writer;
 pub use endpoint::{InvalidRedisConfig, RedisConfig};
 
 use crate::{
-    Accepted, Broker, Delivery, Feed, LinkState, PublishError, SubscribeError, envelope, feed, metrics::BrokerMetrics,
+    Accepted, Broker, Delivery, Feed, LinkState, PublishError, SubscribeError, envelope, feed, metrics::RedisMetrics,
 };
 use endpoint::Endpoint;
 use fanwire_protocol::{ChannelName, NodeId};
@@ -90,7 +90,7 @@ struct Shared {
     gate: Gate,
     interest: Arc<Interest>,
     window: Window,
-    metrics: Arc<BrokerMetrics>,
+    metrics: Arc<RedisMetrics>,
 }
 
 impl RedisBroker {
@@ -104,7 +104,7 @@ impl RedisBroker {
     /// [`link`](Broker::link).
     pub fn start(
         config: &RedisConfig,
-        metrics: BrokerMetrics,
+        metrics: RedisMetrics,
     ) -> Result<(Arc<Self>, Feed, impl Future<Output = ()> + Send + 'static + use<>), InvalidRedisConfig> {
         let endpoint = Endpoint::parse(config)?;
         let shared = Arc::new(Shared::new(config, &endpoint, metrics));
@@ -115,19 +115,24 @@ impl RedisBroker {
 }
 
 impl Shared {
-    fn new(config: &RedisConfig, endpoint: &Endpoint, metrics: BrokerMetrics) -> Self {
+    fn new(config: &RedisConfig, endpoint: &Endpoint, metrics: RedisMetrics) -> Self {
         let names = Names::new(&config.prefix, endpoint.database());
         let metrics = Arc::new(metrics);
         let always = [names.broadcast(), names.heartbeat(config.node)];
         Self {
             node: config.node,
-            link: state::Sender::new(LinkState::Down("not yet connected to Redis".to_owned())),
+            link: state::Sender::new(LinkState::Starting("not yet connected to Redis".to_owned())),
             gate: Gate::default(),
             interest: Arc::new(Interest::new(always, Arc::clone(&metrics))),
             window: Window::default(),
             names,
             metrics,
         }
+    }
+
+    /// The state of the link when it, or an attempt to make it, has ended because of `reason`.
+    fn link_after(&self, reason: &str) -> LinkState {
+        self.link.borrow().ended(reason.to_owned())
     }
 
     async fn publish(&self, delivery: Delivery) -> Result<Accepted, PublishError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     SubscribeError,
-    metrics::BrokerMetrics,
+    metrics::RedisMetrics,
     redis::{
         names::Name,
         subscriptions::{Batch, Subscribed, Subscriptions, WaiterId},
@@ -25,11 +25,11 @@ pub(super) struct Interest {
     subscriptions: Mutex<Subscriptions<oneshot::Sender<Answer>>>,
     work: Notify,
     settled: Notify,
-    metrics: Arc<BrokerMetrics>,
+    metrics: Arc<RedisMetrics>,
 }
 
 impl Interest {
-    pub(super) fn new(always: impl IntoIterator<Item = Name>, metrics: Arc<BrokerMetrics>) -> Self {
+    pub(super) fn new(always: impl IntoIterator<Item = Name>, metrics: Arc<RedisMetrics>) -> Self {
         Self {
             subscriptions: Mutex::new(Subscriptions::new(always)),
             work: Notify::new(),

@@ -103,7 +103,7 @@ impl Link {
             End::FeedClosed => "the node is stopping".to_owned(),
             End::Lost(reason) => self.endpoint.scrub(reason),
         };
-        if *self.shared.link.borrow() == LinkState::Down(reason.clone()) {
+        if self.shared.link_after(&reason) == *self.shared.link.borrow() {
             debug!(redis = %self.endpoint, reason, "the link to Redis is still down");
         } else {
             warn!(redis = %self.endpoint, reason, "the link to Redis is down");
@@ -140,7 +140,7 @@ impl<'a> Up<'a> {
 
     fn close(&mut self, reason: &str) {
         self.ended = true;
-        self.shared.link.send_replace(LinkState::Down(reason.to_owned()));
+        self.shared.link.send_replace(self.shared.link_after(reason));
         self.shared.metrics.link_up.set(0);
         self.shared.gate.close();
         self.shared.interest.link_lost();

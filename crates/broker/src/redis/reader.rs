@@ -1,7 +1,7 @@
 //! The reading half of the subscriber link: one ordered way from Redis to the feed.
 
 use crate::{
-    envelope,
+    envelope::{self, InvalidEnvelope},
     redis::{
         Shared,
         connect::Subscriber,
@@ -19,7 +19,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// How many bytes are read at once.
 const CHUNK: usize = 64 * 1024;
@@ -38,6 +38,8 @@ pub(super) struct Reader<S> {
     shared: Arc<Shared>,
     /// Told when the first heartbeat came round.
     came_round: Option<oneshot::Sender<()>>,
+    /// Whether the log was told that a newer node is in the cluster.
+    told_of_newer: bool,
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
@@ -48,12 +50,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         heartbeat: Arc<Heartbeat>,
         shared: Arc<Shared>,
     ) -> (Self, oneshot::Receiver<()>) {
-        let (tell, came_round) = oneshot::channel();
-        let came = Some(tell);
-        (
-            Self { stream, buffer, replies, watch: Watch::default(), outlet, heartbeat, shared, came_round: came },
-            came_round,
-        )
+        let (tell, told) = oneshot::channel();
+        let (watch, came_round, told_of_newer) = (Watch::default(), Some(tell), false);
+        let reader = Self { stream, buffer, replies, watch, outlet, heartbeat, shared, came_round, told_of_newer };
+        (reader, told)
     }
 
     /// Reads until the link ends.
@@ -113,12 +113,22 @@ impl<S: AsyncRead + Unpin> Reader<S> {
                 self.shared.metrics.received.inc();
                 Ok(self.outlet.push(envelope.delivery, payload.len()).await?)
             }
-            Err(_) => {
+            Err(error) => {
                 self.shared.metrics.invalid.inc();
-                // Not the error: it may quote what was published.
-                debug!(bytes = payload.len(), "skipped a message from Redis that is no publication");
+                self.skipped(&error, payload.len());
                 Ok(())
             }
+        }
+    }
+
+    /// Tells once a link that a newer node publishes what this one must not read: it would be a line a publication.
+    fn skipped(&mut self, error: &InvalidEnvelope, bytes: usize) {
+        match error {
+            InvalidEnvelope::Version(_) if !std::mem::replace(&mut self.told_of_newer, true) => {
+                warn!("skipping what newer nodes publish, until this node is upgraded: {error}");
+            }
+            // Not the error: it may quote what was published.
+            _ => debug!(bytes, "skipped a message from Redis that is no publication"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The answer that is owed for a publication.
 
-use crate::{Accepted, PublishError, metrics::BrokerMetrics};
+use crate::{Accepted, PublishError, metrics::RedisMetrics};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -14,11 +14,11 @@ pub(super) struct Ticket {
     answer: Option<oneshot::Sender<Result<(), PublishError>>>,
     since: Instant,
     sent: bool,
-    metrics: Arc<BrokerMetrics>,
+    metrics: Arc<RedisMetrics>,
 }
 
 impl Ticket {
-    pub(super) fn new(metrics: Arc<BrokerMetrics>) -> (Self, Accepted) {
+    pub(super) fn new(metrics: Arc<RedisMetrics>) -> (Self, Accepted) {
         let (answer, accepted) = oneshot::channel();
         (Self { answer: Some(answer), since: Instant::now(), sent: false, metrics }, accepted)
     }
@@ -70,7 +70,7 @@ mod tests {
     use prometheus::Registry;
 
     fn ticket() -> (Ticket, Accepted) {
-        Ticket::new(Arc::new(BrokerMetrics::register(&Registry::new()).unwrap()))
+        Ticket::new(Arc::new(RedisMetrics::register(&Registry::new()).unwrap()))
     }
 
     #[tokio::test]

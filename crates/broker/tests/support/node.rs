@@ -3,7 +3,7 @@
 use super::soon;
 use fanwire_broker::{
     Accepted, Broker, Delivery, Feed, FeedItem, LinkState, PublishError, SubscribeError,
-    metrics::BrokerMetrics,
+    metrics::RedisMetrics,
     redis::{RedisBroker, RedisConfig},
 };
 use fanwire_protocol::{ChannelName, Content, NodeId, Publication, Target};
@@ -45,7 +45,7 @@ impl Node {
     pub(crate) fn start(url: &str, id: u64) -> Self {
         let registry = Registry::new();
         let config = RedisConfig { url: url.to_owned(), prefix: "fanwire".to_owned(), node: NodeId::from_random(id) };
-        let metrics = BrokerMetrics::register(&registry).unwrap();
+        let metrics = RedisMetrics::register(&registry).unwrap();
         let (broker, feed, link) = RedisBroker::start(&config, metrics).unwrap();
         Self { broker, feed, came: VecDeque::new(), registry, task: tokio::spawn(link) }
     }
@@ -140,8 +140,14 @@ fn read(delivery: &Delivery) -> Came {
 }
 
 async fn reason(mut link: watch::Receiver<LinkState>, wanted: impl Fn(&str) -> bool) -> String {
-    let is_wanted = |state: &LinkState| matches!(state, LinkState::Down(reason) if wanted(reason));
-    let state = soon("link down", link.wait_for(is_wanted)).await.unwrap().clone();
-    let LinkState::Down(reason) = state else { unreachable!() };
-    reason
+    let is_wanted = |state: &LinkState| why(state).is_some_and(&wanted);
+    let state = soon("link down", link.wait_for(is_wanted)).await.unwrap();
+    why(&state).unwrap().to_owned()
+}
+
+fn why(state: &LinkState) -> Option<&str> {
+    match state {
+        LinkState::Starting(reason) | LinkState::Down(reason) => Some(reason),
+        LinkState::Up => None,
+    }
 }

@@ -14,7 +14,7 @@ fn check_subscribes(batch: &Batch, expected: &[&str]) {
 }
 
 fn linked() -> Arc<Interest> {
-    let metrics = Arc::new(BrokerMetrics::register(&Registry::new()).unwrap());
+    let metrics = Arc::new(RedisMetrics::register(&Registry::new()).unwrap());
     let interest = Arc::new(Interest::new(["always".into()], metrics));
     interest.link_made();
     interest.accept();

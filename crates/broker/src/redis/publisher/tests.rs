@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Accepted, PublishError,
-    metrics::BrokerMetrics,
+    metrics::RedisMetrics,
     redis::ticket::{ANSWER_WITHIN, Ticket},
 };
 use prometheus::Registry;
@@ -14,8 +14,8 @@ use tokio::{
     task::JoinSet,
 };
 
-fn metrics() -> Arc<BrokerMetrics> {
-    Arc::new(BrokerMetrics::register(&Registry::new()).unwrap())
+fn metrics() -> Arc<RedisMetrics> {
+    Arc::new(RedisMetrics::register(&Registry::new()).unwrap())
 }
 
 #[track_caller]
@@ -42,7 +42,7 @@ struct Rig {
     jobs: mpsc::Sender<Job>,
     far: DuplexStream,
     tasks: JoinSet<()>,
-    metrics: Arc<BrokerMetrics>,
+    metrics: Arc<RedisMetrics>,
 }
 
 impl Rig {

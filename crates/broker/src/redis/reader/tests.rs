@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Delivery, Feed, FeedItem, feed,
-    metrics::BrokerMetrics,
+    metrics::RedisMetrics,
     redis::{Endpoint, RedisConfig},
 };
 use fanwire_protocol::{Content, NodeId, Publication, Target};
@@ -31,7 +31,7 @@ impl Rig {
     fn new() -> Self {
         let (node, prefix) = (NodeId::from_random(1), "fanwire".to_owned());
         let config = RedisConfig { url: "redis://127.0.0.1".to_owned(), prefix, node };
-        let metrics = BrokerMetrics::register(&Registry::new()).unwrap();
+        let metrics = RedisMetrics::register(&Registry::new()).unwrap();
         Self::with(Arc::new(Shared::new(&config, &Endpoint::parse(&config).unwrap(), metrics)))
     }
 
