@@ -8,6 +8,7 @@ import pytest
 from harness.clients import native, plain
 from harness.command import Command, run
 from harness.ports import free_port
+from harness.waiting import wait_until
 
 REFUSED, USAGE, NOT_CONNECTED, TIMED_OUT, CONFIG_ERROR = 1, 2, 3, 4, 78
 
@@ -135,7 +136,7 @@ def test_waiting_in_vain_is_exit_code_4(node, tmp_path):
 
 def test_a_node_that_goes_ends_sub_with_the_reason(start_node, tmp_path):
     node = start_node(drain__grace="0ms", drain__window="0ms")
-    with subscriber(node, tmp_path, "news") as sub:
+    with subscriber(node, tmp_path, "--no-reconnect", "news") as sub:
         node.terminate()
         assert sub.wait() == REFUSED
         sub.wait_for_notice("1012")
@@ -149,8 +150,59 @@ def test_a_broker_that_is_away_is_told(redis, start_node, tmp_path):
     assert result.returncode == REFUSED and "broker_unavailable" in result.stderr, result
 
 
+def health(node, directory, *arguments: str):
+    """`fanwire health` with the node's configuration."""
+    config = {"internal__listen": f"127.0.0.1:{node.internal_port}"}
+    return run("health", *arguments, config=config, cwd=directory)
+
+
+def test_health_is_told_by_one_word_and_the_exit_code(node, tmp_path):
+    for arguments, word in (([], "live"), (["--ready"], "ready")):
+        result = health(node, tmp_path, *arguments)
+        assert (result.returncode, result.stdout, result.stderr) == (0, f"{word}\n", ""), result
+
+
+def test_a_node_whose_redis_is_away_lives_and_says_why_it_is_not_ready(redis, start_node, tmp_path):
+    redis.kill()
+    node = start_node.make(redis).start()
+    starting = wait_until(lambda: said(health(node, tmp_path, "--ready"), "refused"), "why it is not ready")
+    assert starting.returncode == 1 and "not ready: starting: " in starting.stderr and not starting.stdout, starting
+    redis.start()
+    node.wait_ready()
+    redis.kill()
+    wait_until(lambda: not node.ready(), "readiness lost")
+    away = health(node, tmp_path, "--ready")
+    assert away.returncode == 1 and "not ready: broker: " in away.stderr, away
+    assert health(node, tmp_path).returncode == 0
+
+
+def said(result, text: str):
+    """The result if it has `text` on standard error."""
+    return result if text in result.stderr else None
+
+
+def test_a_node_that_drains_is_not_ready(start_node, tmp_path):
+    node = start_node(drain__grace="60s", drain__deadline="100s")
+    with subscriber(node, tmp_path, "news"):
+        node.terminate()
+        wait_until(lambda: not node.ready(), "readiness lost")
+        result = health(node, tmp_path, "--ready")
+        assert result.returncode == 1 and result.stderr == "fanwire: not ready: draining\n", result
+        assert health(node, tmp_path).returncode == 0
+
+
+def test_a_node_that_is_gone_or_hangs_does_not_live(start_node, tmp_path):
+    node = start_node()
+    node.freeze()
+    hangs = health(node, tmp_path, "--timeout", "300ms")
+    assert hangs.returncode == 1 and "within 300ms" in hangs.stderr and not hangs.stdout, hangs
+    node.kill()
+    gone = health(node, tmp_path)
+    assert gone.returncode == 1 and "nothing listens" in gone.stderr and str(node.internal_port) in gone.stderr, gone
+
+
 def test_a_wrong_configuration_is_exit_code_78(tmp_path):
-    for command in ("check", "serve"):
+    for command in ("check", "serve", "health"):
         result = run(command, "--set", "outbox.limit=much", cwd=tmp_path)
         assert result.returncode == CONFIG_ERROR and "outbox.limit" in result.stderr and "--set" in result.stderr, (
             result
@@ -183,6 +235,7 @@ def test_help_and_version_need_no_node(tmp_path):
         ["--version"],
         ["serve", "--help"],
         ["check", "--help"],
+        ["health", "--help"],
         ["pub", "--help"],
         ["sub", "--help"],
     ):

@@ -149,14 +149,29 @@ async def test_health_says_why(redis, start_node):
     redis.kill()
     await until(lambda: not node.ready(), "readiness lost")
     health = node.health("ready")
-    assert health.status == 503 and any(
-        "redis" in str(v).lower() or "broker" in str(v).lower() for v in health.body.values()
-    ), health
+    assert health.status == 503 and health.body["reason"] == "broker" and "Redis" in health.body["detail"], health
     assert node.health("live").status == 200
 
 
-async def test_what_is_not_there_is_404(node):
-    assert node.get("/")[0] == node.get("/health")[0] == node.get("/metrics/x")[0] == 404
+def test_the_root_lists_what_there_is(node):
+    status, body = node.get("/")
+    paths = body.splitlines()
+    assert (status, paths) == (200, ["/metrics", "/health/live", "/health/ready"])
+    assert [node.get(path)[0] for path in paths] == [200, 200, 200]
+
+
+def test_what_is_not_there_is_404_and_what_is_is_said(node):
+    for path in ("/health", "/metrics/x"):
+        status, body = node.get(path)
+        assert status == 404 and "/metrics" in body and "/health/ready" in body and body.count("\n") == 1, body
+
+
+def test_a_node_without_redis_shows_nothing_of_a_link(redis, start_node):
+    families = lambda node: {name for name in node.metrics().types if name.startswith("fanwire_broker_")}
+    alone, joined = families(start_node()), families(start_node(redis))
+    common = ("link_up", "publish_seconds", "received_total", "subscriptions")
+    assert alone == {f"fanwire_broker_{name}" for name in common}
+    assert alone < joined and "fanwire_broker_reconnects_total" in joined
 
 
 async def test_metrics_are_not_on_the_public_port(node):

@@ -1,5 +1,6 @@
 """Starting: what is said, and what does not start."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -40,6 +41,10 @@ def test_a_port_that_is_taken_is_said(tmp_path, port):
         ({"limits__message": "2MiB", "outbox__limit": "1MiB"}, ["limits.message", "outbox.limit"]),
         ({"limits__connections": "-1"}, ["limits.connections", "-1"]),
         ({"server__listen": "localhost"}, ["server.listen", "localhost"]),
+        (
+            {"server__trusted_proxies": "10.0.0.0/8, nginx"},
+            ["server.trusted_proxies", "FANWIRE_SERVER__TRUSTED_PROXIES", '"nginx" is'],
+        ),
         ({"redis__url": "http://127.0.0.1"}, ["redis.url"]),
         ({"redis__prefix": "a b"}, ["redis.prefix"]),
         ({"log__level": "loud"}, ["log.level", "loud"]),
@@ -92,6 +97,19 @@ def test_a_file_that_is_asked_for_and_missing_is_an_error(tmp_path):
     assert result.returncode == CONFIG_ERROR and "nowhere.toml" in result.stderr, result
 
 
+def test_check_shows_a_list_as_toml(tmp_path):
+    result = run("check", config={"server__trusted_proxies": "10.0.0.0/8, ::1"}, cwd=tmp_path)
+    assert result.returncode == 0 and 'trusted_proxies = ["10.0.0.0/8", "::1"]' in result.stdout, result
+
+
+def test_a_deadline_that_clients_can_bring_about_is_told_and_stops_nothing(tmp_path, start_node):
+    config = {"drain__deadline": "13s"}
+    result = run("check", config=config, cwd=tmp_path)
+    told = 'close.timeout = "5s" (default)'
+    assert result.returncode == 0 and "warning: drain.deadline" in result.stderr and told in result.stderr, result
+    assert "WARN" in start_node(**config).output()
+
+
 def test_check_shows_every_value_and_no_secret(tmp_path):
     result = run("check", config={"redis__url": "redis://app:hunter2@127.0.0.1:6379"}, cwd=tmp_path)
     assert result.returncode == 0, result
@@ -106,6 +124,37 @@ def test_the_committed_file_holds_the_defaults(tmp_path):
     from_file = run("check", "--config", str(committed), cwd=tmp_path)
     assert from_file.returncode == 0, from_file
     assert [v for v in values(from_file) if v] == [v for v in values(run("check", cwd=tmp_path)) if v]
+
+
+async def test_a_node_waits_for_a_redis_that_comes_later(redis, start_node):
+    redis.kill()
+    node = start_node.make(redis).start()
+    health = await until(lambda: tried(node), "an attempt to connect")
+    assert health.status == 503 and health.body["reason"] == "starting" and "refused" in health.body["detail"], health
+    assert node.health("live").status == 200
+    redis.start()
+    await until(node.ready, "readiness")
+    redis.kill()
+    await until(lambda: not node.ready(), "readiness lost")
+    assert node.health("ready").body["reason"] == "broker"
+
+
+async def test_a_node_waits_for_a_name_that_does_not_resolve(start_node):
+    # The empty label makes the resolver refuse it without asking anybody.
+    node = start_node.make(redis__url="redis://redis..invalid:6379").start()
+    health = await until(lambda: tried(node), "an attempt to connect")
+    assert health.body["reason"] == "starting" and "lookup" in health.body["detail"], health
+    attempts = lambda: node.metrics().value("fanwire_broker_reconnects_total")
+    await until(lambda: attempts() >= 3, "more attempts")
+    assert node.output().count("the link to Redis is down") == 1
+    node.terminate()
+    assert await asyncio.to_thread(node.wait) == 0
+
+
+def tried(node):
+    """The health of a node that has tried to connect to Redis."""
+    health = node.health("ready")
+    return health if "can't connect" in health.body.get("detail", "") else None
 
 
 async def test_the_links_of_a_kubernetes_service_stop_nothing(start_node):

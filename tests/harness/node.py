@@ -47,6 +47,8 @@ class Node:
         self.config = config
         self.arguments = arguments
         self.log = directory / f"{name}.log"
+        #: Another program than the one under test, such as an older version of it.
+        self.program: str | None = None
         self.port = self.internal_port = 0
         self._process: subprocess.Popen | None = None
 
@@ -54,22 +56,34 @@ class Node:
         """Starts it and waits until it listens, on other ports should somebody have taken the first."""
         for _ in range(_START_ATTEMPTS):
             self.launch()
-            wait_until(lambda: self.alive() or self.exit_code is not None, f"a listener of {self.name}, see {self.log}")
-            if self.exit_code is None:
+            if self._listens():
                 return self
             if "in use" not in self.output():
                 break
         raise AssertionError(f"{self.name} ended with {self.exit_code} instead of starting:\n{self.output()}")
 
+    def _listens(self) -> bool:
+        wait_until(lambda: self.alive() or self.exit_code is not None, f"a listener of {self.name}, see {self.log}")
+        return self.exit_code is None
+
     def launch(self) -> None:
         """Starts it without waiting."""
         self.port, self.internal_port = free_port(), free_port()
+        self._spawn()
+
+    def start_again(self) -> "Node":
+        """Starts it once more after its end, on the ports that it had, and waits until it listens."""
+        self._spawn()
+        assert self._listens(), f"{self.name} ended with {self.exit_code} instead of starting:\n{self.output()}"
+        return self
+
+    def _spawn(self) -> None:
         config = {
             "server__listen": f"127.0.0.1:{self.port}",
             "internal__listen": f"127.0.0.1:{self.internal_port}",
         } | self.config
         env = process.clean_environment() | variables(config)
-        self._process = process.spawn([binary(), *self.arguments], env=env, cwd=self.directory, log=self.log)
+        self._process = process.spawn([self.program or binary(), *self.arguments], env=env, cwd=self.directory, log=self.log)
 
     @property
     def url(self) -> str:
@@ -167,3 +181,8 @@ class Node:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         tick = os.sysconf("SC_CLK_TCK")
         return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def connections(nodes: "list[Node]") -> list[int]:
+    """How many connections each of `nodes` has."""
+    return [int(node.metrics().value("fanwire_connections")) for node in nodes]

@@ -10,14 +10,16 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def spawn(
-    arguments: list[str], *, env: dict[str, str], cwd: Path, log: Path, errors: Path | None = None
+    arguments: list[str],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    log: Path,
+    errors: Path | None = None,
+    orphaned: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen:
-    """Starts a process which the kernel kills should the tests die.
+    """Starts a process to which the kernel sends `orphaned` should the tests die.
 
     What it writes goes to the end of `log`, errors too unless they have a file of their own.
     """
@@ -29,7 +31,7 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=error_output,
-            preexec_fn=_die_with_parent,
+            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, orphaned),
         )
 
 

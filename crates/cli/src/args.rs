@@ -13,7 +13,8 @@ const DEFAULT_FILE: &str = "config/fanwire.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   refused by the node, or failed otherwise; a drain that was cut short, by its deadline or a second signal
+  1   refused by the node, or failed otherwise; not live, or not ready;
+      a drain that was cut short, by its deadline or a second signal
   2   wrong usage
   3   no connection to the node
   4   timed out
@@ -25,6 +26,7 @@ Examples:
   FANWIRE_REDIS__URL=redis://127.0.0.1:6379 fanwire serve
                                              a node of the cluster on that Redis
   fanwire check --config node.toml           what that file comes to
+  fanwire health                             whether the node here lives
   fanwire sub news                           prints what is published to news
   fanwire pub news 'hello'                   publishes to news
   fanwire pub --broadcast 'hello'            sends to every connection";
@@ -73,6 +75,12 @@ pub(crate) enum Command {
     /// What it prints is itself a configuration file, except that secrets are hidden.
     #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
     Check(Sources),
+    /// Ask the node that runs with the same configuration whether it lives: for health checks of containers.
+    ///
+    /// It asks the node's internal port (internal.listen, over loopback where that is any address), so give it the
+    /// sources that the node has. A node lives as long as it answers, whether Redis is there or not.
+    #[command(after_help = format!("{HEALTH_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Health(HealthArgs),
     /// Publish to a channel, or broadcast to every connection.
     #[command(after_help = format!("{PUB_EXAMPLES}\n\n{EXIT_CODES}"))]
     #[command(
@@ -120,6 +128,29 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.trim().to_owned(), pair.1.to_owned()))
 }
 
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  fanwire health                             prints live, or says on standard error what is wrong
+  fanwire health --ready                     whether the node wants connections, and why not
+  HEALTHCHECK CMD [\"fanwire\", \"health\"]      in a Dockerfile
+  FANWIRE_INTERNAL__LISTEN=0.0.0.0:9000 fanwire health
+                                             a node whose internal port is another
+
+Restart a node that does not live; only send no new clients to one that is not ready.";
+
+/// Arguments of `health`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HealthArgs {
+    /// Ask whether it is ready for connections, instead of whether it lives; a node whose Redis is away is not.
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Time in which it must have answered.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
 /// Which node, and how to talk to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EndpointArgs {
@@ -161,7 +192,8 @@ Examples:
 It ends with 0 when the node has accepted everything. Lines of standard input are
 sent without waiting for the answers to those before, up to 64 at a time; the first
 that is refused ends it and is told by its number, and lines after that may have
-been sent.";
+been sent. So does a lost connection, which is not made again: whatever was not
+answered may have been published, and twice might do harm.";
 
 /// Arguments of `pub`.
 #[derive(Debug, clap::Args)]
@@ -199,6 +231,12 @@ With --json it is one JSON object per line, with the keys of the protocol and th
 content as it was published.
 Messages that may be missing are told on standard error, with --json on standard
 output as objects of the types `gap` and `dropped`; they don't count.
+A lost connection is made again and subscribed again, with waits of up to 10 s
+between attempts; messages in between may be missing. That too is told, with
+--json as `disconnected` (code, reason), `reconnected` (connection, node,
+seconds) and, for a channel that the node then refuses, `subscription_lost`
+(channel, code, message). The first connection is attempted once, and one that
+it would be useless to make again ends with 1.
 Ctrl-C ends it with 0.";
 
 /// Arguments of `sub`.
@@ -216,6 +254,9 @@ pub(crate) struct SubArgs {
     /// Exit with 4 when this time has passed since all subscriptions were in place.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Exit with 1 when the connection is lost, instead of connecting again.
+    #[arg(long)]
+    pub(crate) no_reconnect: bool,
     #[command(flatten)]
     pub(crate) endpoint: EndpointArgs,
 }

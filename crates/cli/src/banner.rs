@@ -1,14 +1,16 @@
 //! What a node says when it has started.
 
 use crate::{
+    address::reachable,
     args::DEFAULT_URL,
     config::{Config, LogFormat, Redis},
+    open_files::Allowance,
 };
 use fanwire_node::Listeners;
 use std::{
     ffi::OsString,
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
 };
 
 /// Tells where the node listens, which broker it uses, and what to try next: people as a block of text in `log`,
@@ -16,19 +18,21 @@ use std::{
 pub(crate) fn show(
     config: &Config,
     listeners: &Listeners,
-    open_files: Option<u64>,
+    allowance: &Allowance,
     log: &mut impl Write,
 ) -> io::Result<()> {
     let (public, internal) = (listeners.public.local_addr()?, listeners.internal.local_addr()?);
+    let Allowance { files, connections, .. } = *allowance;
     match config.log.format {
         LogFormat::Json => {
             let broker = if config.redis.url.expose().is_some() { "redis" } else { "memory" };
-            tracing::info!(version = env!("CARGO_PKG_VERSION"), %public, %internal, broker, open_files, "started");
+            let version = env!("CARGO_PKG_VERSION");
+            tracing::info!(version, %public, %internal, broker, open_files = files, connections, "started");
             Ok(())
         }
         LogFormat::Text => {
             let program = invocation(std::env::args_os().next());
-            let started = Started { redis: &config.redis, public, internal, open_files, program };
+            let started = Started { redis: &config.redis, public, internal, files, connections, program };
             log.write_all(started.block().as_bytes())
         }
     }
@@ -39,14 +43,15 @@ struct Started<'a> {
     redis: &'a Redis,
     public: SocketAddr,
     internal: SocketAddr,
-    open_files: Option<u64>,
+    files: Option<u64>,
+    connections: usize,
     /// How to call this program again.
     program: String,
 }
 
 impl Started<'_> {
     fn block(&self) -> String {
-        let Self { redis, public, internal, open_files, program } = self;
+        let Self { redis, public, internal, files, connections, program } = self;
         let version = env!("CARGO_PKG_VERSION");
         let (url, http) = (format!("ws://{}", reachable(*public)), format!("http://{}", reachable(*internal)));
         let (public, internal) = (everywhere(*public), everywhere(*internal));
@@ -54,8 +59,9 @@ impl Started<'_> {
             Some(_) => format!("Redis at {}, prefix {}", redis.url, redis.prefix),
             None => "in memory, for this node alone; FANWIRE_REDIS__URL=redis://HOST:PORT joins nodes".to_owned(),
         };
-        let files = open_files
-            .map_or_else(String::new, |files| format!("\n  files      {files} may be open, one for each connection"));
+        let files = files.map_or_else(String::new, |files| {
+            format!("\n  files      {files} may be open; {connections} connections are taken at most")
+        });
         let at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
         format!(
             "\
@@ -72,16 +78,6 @@ or in a browser's console, for broadcasts:
 "
         )
     }
-}
-
-/// An address of this machine by which a program on it reaches `listening`.
-fn reachable(mut listening: SocketAddr) -> SocketAddr {
-    match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => listening.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => listening.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    listening
 }
 
 fn everywhere(listening: SocketAddr) -> &'static str {
@@ -108,7 +104,7 @@ mod tests {
 
     fn block(redis: &Redis, public: &str, internal: &str, program: &str) -> String {
         let (public, internal) = (public.parse().unwrap(), internal.parse().unwrap());
-        Started { redis, public, internal, open_files: Some(1024), program: program.to_owned() }.block()
+        Started { redis, public, internal, files: Some(1024), connections: 908, program: program.to_owned() }.block()
     }
 
     #[test]
@@ -119,7 +115,7 @@ Fanwire {}
   clients    ws://127.0.0.1:8765
   internal   http://127.0.0.1:8766/metrics, /health/live, /health/ready
   broker     in memory, for this node alone; FANWIRE_REDIS__URL=redis://HOST:PORT joins nodes
-  files      1024 may be open, one for each connection
+  files      1024 may be open; 908 connections are taken at most
 Try in other terminals:
   target/release/fanwire sub news
   target/release/fanwire pub news hello

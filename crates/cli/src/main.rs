@@ -1,11 +1,13 @@
-//! The `fanwire` command: runs a node, checks its configuration, publishes, and subscribes.
+//! The `fanwire` command: runs a node, checks its configuration and its health, publishes, and subscribes.
 
+mod address;
 mod args;
 mod banner;
 mod check;
 mod config;
 mod endpoint;
 mod failure;
+mod health;
 mod log;
 mod open_files;
 mod output;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command() {
         Command::Serve(sources) => run_node(&sources, &environment),
         Command::Check(sources) => check::check(&sources, &environment),
+        Command::Health(args) => run_client(health::health(args, &environment)),
         Command::Pub(args) => run_client(publish::publish(args)),
         Command::Sub(args) => run_client(subscribe::subscribe(args)),
     };
@@ -37,7 +40,11 @@ fn run_node(sources: &args::Sources, environment: &Environment) -> Result<ExitCo
     let config::Loaded { config, warnings, .. } = config::load(&sources.inputs(environment))?;
     let log = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(config, &log))
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve::serve(config, &log));
+    // Without waiting for the system, which may be looking up the name of Redis for a long time.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn run_client(work: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {

@@ -5,11 +5,12 @@ use crate::{
     config::{Config, Limits},
     failure::Failure,
     log::Writing,
-    open_files, wiring,
+    open_files::{self, Allowance},
+    wiring,
 };
 use fanwire_node::{Node, Stopped};
 use fanwire_protocol::NodeId;
-use std::{io, process::ExitCode};
+use std::{io, process::ExitCode, thread::available_parallelism};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -17,24 +18,25 @@ use tokio::{
 
 /// Runs a node with `config` until it is told to stop.
 pub(crate) async fn serve(config: Config, log: &Writing) -> Result<ExitCode, Failure> {
-    let open_files = open_files::raise_limit();
-    warn_of_shortage(&config, open_files);
+    let allowance =
+        Allowance::new(config.limits.connections, open_files::raise_limit(), available_parallelism()?.get());
+    warn_of_shortage(&config, &allowance);
     let node = NodeId::from_random(rand::random());
     let registry = wiring::registry()?;
     registry.register(Box::new(log.metric()?))?;
     let listeners = wiring::bind(&config)?;
     let stop = stop_signals()?;
-    banner::show(&config, &listeners, open_files, &mut log.writer())?;
+    banner::show(&config, &listeners, &allowance, &mut log.writer())?;
     let link = wiring::link(&config.redis, node, &registry)?;
-    let node = Node::start(wiring::node_config(&config, node)?, link, listeners, registry)?;
+    let node = Node::start(wiring::node_config(&config, node, &allowance)?, link, listeners, registry)?;
     Ok(report(node.run(stop).await?))
 }
 
 /// Only whoever asked for a number of connections is told that they can't be had.
-fn warn_of_shortage(config: &Config, open_files: Option<u64>) {
-    let connections = config.limits.connections;
-    let asked_for = connections != Limits::default().connections;
-    if let Some(shortage) = open_files.filter(|_| asked_for).and_then(|limit| open_files::shortage(connections, limit))
+fn warn_of_shortage(config: &Config, allowance: &Allowance) {
+    let wanted = config.limits.connections;
+    if wanted != Limits::default().connections
+        && let Some(shortage) = allowance.shortage(wanted)
     {
         tracing::warn!("{shortage}");
     }

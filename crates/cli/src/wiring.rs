@@ -3,13 +3,14 @@
 use crate::{
     config::{Config, OutboxPolicy, Redis},
     failure::Failure,
+    open_files::Allowance,
 };
 use fanwire_broker::{
     memory::MemoryBroker,
-    metrics::BrokerMetrics,
+    metrics::{BrokerMetrics, RedisMetrics},
     redis::{RedisBroker, RedisConfig},
 };
-use fanwire_node::{Link, Listeners, NodeConfig, Policy};
+use fanwire_node::{Link, Listeners, NodeConfig, Policy, TrustedProxies};
 use fanwire_protocol::{NodeId, Templates};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
@@ -43,22 +44,23 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// The broker that the configuration names. Whether it can be reached shows when the node runs.
 pub(crate) fn link(redis: &Redis, node: NodeId, registry: &Registry) -> Result<Link, Failure> {
-    let metrics = BrokerMetrics::register(registry)?;
     let Some(url) = redis.url.expose() else {
-        let (broker, feed) = MemoryBroker::start(metrics);
+        let (broker, feed) = MemoryBroker::start(BrokerMetrics::register(registry)?);
         return Ok(Link { broker, feed, driver: Box::pin(future::pending()) });
     };
     let config = RedisConfig { url: url.to_owned(), prefix: redis.prefix.clone(), node };
-    let (broker, feed, driver) =
-        RedisBroker::start(&config, metrics).map_err(|error| Failure::Failed(format!("redis.url: {error}")))?;
+    let (broker, feed, driver) = RedisBroker::start(&config, RedisMetrics::register(registry)?)
+        .map_err(|error| Failure::Failed(format!("redis.url: {error}")))?;
     Ok(Link { broker, feed, driver: Box::pin(driver) })
 }
 
 /// What the node is told of the configuration.
-pub(crate) fn node_config(config: &Config, node: NodeId) -> Result<NodeConfig, Failure> {
+pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) -> Result<NodeConfig, Failure> {
+    let trusted_proxies = TrustedProxies::parse(&config.server.trusted_proxies);
     Ok(NodeConfig {
         node,
         shards: available_parallelism()?.get(),
+        trusted_proxies: trusted_proxies.map_err(|error| Failure::Failed(error.to_string()))?,
         heartbeat_interval: config.heartbeat.interval,
         heartbeat_timeout: config.heartbeat.timeout,
         outbox_limit: config.outbox.limit.bytes(),
@@ -71,7 +73,8 @@ pub(crate) fn node_config(config: &Config, node: NodeId) -> Result<NodeConfig, F
         drain_window: config.drain.window,
         drain_deadline: config.drain.deadline,
         message_limit: config.limits.message.bytes(),
-        connection_limit: config.limits.connections,
+        connection_limit: allowance.connections,
+        refusal_limit: allowance.refusals,
         channel_limit: config.limits.channels,
         handshake_timeout: config.handshake.timeout,
         close_timeout: config.close.timeout,

@@ -1,10 +1,10 @@
 //! The public listener.
 
-use crate::{metrics::Metrics, upgrade::Upgrades};
+use crate::{metrics::Metrics, starvation::Starvation, upgrade::Upgrades};
 use socket2::SockRef;
 use std::{
     io::{self, ErrorKind},
-    net::TcpStream,
+    net::{IpAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -14,9 +14,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
-
-/// How many sockets beyond the connection limit may be in the course of being refused. Any more are dropped unheard.
-const MAX_REFUSALS: usize = 256;
 
 /// How long the listener rests when the system has no more to give, for instance no file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -47,6 +44,15 @@ impl Seat {
     }
 }
 
+/// How many sockets the acceptor lets in at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// As connections.
+    pub(crate) connections: usize,
+    /// Beyond those, in the course of being refused. Any more are dropped unheard.
+    pub(crate) refusals: usize,
+}
+
 /// Accepts connections and hands them to the shards in turn.
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -54,36 +60,38 @@ pub(crate) struct Acceptor {
     runtimes: Vec<Handle>,
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    starvation: Starvation,
     metrics: Metrics,
 }
 
 impl Acceptor {
-    /// Accepts on `listener`, which must be [prepared](prepare), at most `limit` connections at a time, for shards that
-    /// run on `runtimes`.
+    /// Accepts on `listener`, which must be [prepared](prepare), as many as there is `room` for, for shards that run on
+    /// `runtimes`.
     pub(crate) fn new(
         listener: TcpListener,
         upgrades: Arc<Upgrades>,
         runtimes: Vec<Handle>,
-        limit: usize,
+        room: Room,
         metrics: Metrics,
     ) -> Self {
         Self {
             listener,
             upgrades,
             runtimes,
-            connections: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
-            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+            connections: seats(room.connections),
+            refusals: seats(room.refusals),
+            starvation: Starvation::default(),
             metrics,
         }
     }
 
     /// Accepts for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         for shard in (0..self.runtimes.len()).cycle() {
-            let stream = self.accept().await;
+            let (stream, peer) = self.accept().await;
             match self.seat() {
                 Some(seat) => {
-                    let served = Arc::clone(&self.upgrades).serve(stream, shard, seat);
+                    let served = Arc::clone(&self.upgrades).serve(stream, peer, shard, seat);
                     self.runtimes[shard].spawn(served);
                 }
                 None => self.metrics.accept_dropped.inc(),
@@ -91,31 +99,47 @@ impl Acceptor {
         }
     }
 
-    async fn accept(&self) -> TcpStream {
-        let mut starved = false;
+    async fn accept(&mut self) -> (TcpStream, IpAddr) {
         loop {
-            match self.try_accept().await {
-                Ok(stream) => return stream,
-                Err(error) if concerns_one_peer(&error) => {}
-                Err(error) => {
-                    self.metrics.accept_errors.inc();
-                    if !std::mem::replace(&mut starved, true) {
-                        tracing::error!(%error, "can't accept connections, trying again every {PAUSE:?}");
-                    }
-                    sleep(PAUSE).await;
+            let accepted = tokio::select! {
+                biased;
+                () = self.starvation.over() => {
+                    let starved = self.starvation.end();
+                    tracing::info!(?starved, "accepting connections again");
+                    continue;
                 }
+                accepted = self.try_accept() => accepted,
+            };
+            match accepted {
+                Ok(accepted) => return accepted,
+                Err(error) if concerns_one_peer(&error) => {}
+                Err(error) => self.starve(&error).await,
             }
         }
     }
 
     /// Accepts a socket for another runtime than the listener's.
-    async fn try_accept(&self) -> io::Result<TcpStream> {
-        self.listener.accept().await?.0.into_std()
+    async fn try_accept(&self) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((stream.into_std()?, peer.ip()))
+    }
+
+    /// Waits for the system to have something again. Told once, however often it happens in a row.
+    async fn starve(&mut self, error: &io::Error) {
+        self.metrics.accept_errors.inc();
+        if self.starvation.failed() {
+            tracing::error!(%error, "can't accept connections, trying again every {PAUSE:?}");
+        }
+        sleep(PAUSE).await;
     }
 
     fn seat(&self) -> Option<Seat> {
         Seat::take(&self.connections, true).or_else(|| Seat::take(&self.refusals, false))
     }
+}
+
+fn seats(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
 }
 
 /// Whether only the connection that was to be accepted is lost, and the next may well come.

@@ -1,5 +1,6 @@
 //! What a node must be told.
 
+use crate::TrustedProxies;
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates};
 use std::time::Duration;
@@ -11,6 +12,8 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// How many shards connections are spread over; about one a core.
     pub shards: usize,
+    /// Whose word counts about the address of a client.
+    pub trusted_proxies: TrustedProxies,
     /// From WebSocket ping to WebSocket ping.
     pub heartbeat_interval: Duration,
     /// How long nothing at all may arrive after a ping.
@@ -31,6 +34,8 @@ pub struct NodeConfig {
     pub message_limit: usize,
     /// How many connections the node takes, those in their handshake included.
     pub connection_limit: usize,
+    /// How many sockets beyond that limit may be in the course of being refused; any more are dropped unheard.
+    pub refusal_limit: usize,
     /// How many channels one connection may subscribe to.
     pub channel_limit: usize,
     /// How long the upgrade may take.

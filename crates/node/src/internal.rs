@@ -19,13 +19,27 @@ pub(crate) struct Internal {
     pub(crate) metrics: Metrics,
 }
 
+const METRICS: &str = "/metrics";
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
+
 /// The routes of the internal port.
 pub(crate) fn router(internal: Internal) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
+        .route("/", get(index))
+        .route(METRICS, get(metrics))
+        .route(LIVE, get(live))
+        .route(READY, get(ready))
+        .fallback(unknown)
         .with_state(internal)
+}
+
+async fn index() -> String {
+    format!("{METRICS}\n{LIVE}\n{READY}\n")
+}
+
+async fn unknown() -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("not here: this port has {METRICS}, {LIVE} and {READY}\n"))
 }
 
 async fn metrics(State(internal): State<Internal>) -> Response {

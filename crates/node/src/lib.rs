@@ -7,6 +7,8 @@
 //! | [`node`] | the node from start to the end of its drain |
 //! | [`config`] | what a node must be told |
 //! | `accept` | the public listener |
+//! | [`proxies`] | who a client is where proxies stand before the node |
+//! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
 //! | `websocket` | the handshake and the read side of WebSockets: the only place that names tungstenite |
 //! | `session` | one connection's commands and their answers |
@@ -21,9 +23,11 @@ pub mod config;
 mod internal;
 mod metrics;
 pub mod node;
+pub mod proxies;
 pub mod readiness;
 mod relay;
 mod session;
+mod starvation;
 #[cfg(test)]
 mod testing;
 mod threads;
@@ -33,4 +37,5 @@ mod websocket;
 pub use config::NodeConfig;
 pub use fanwire_hub::Policy;
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
+pub use proxies::{InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};

@@ -39,7 +39,7 @@ impl UpgradeResult {
         Self::Failed,
     ];
 
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Malformed => "malformed",
@@ -88,12 +88,9 @@ impl Metrics {
         })
     }
 
-    /// Counts the outcome of a request, and tells those that lead to no connection.
+    /// Counts the outcome of a request.
     pub(crate) fn upgraded(&self, result: UpgradeResult) {
         self.upgrades.with_label_values(&[result.label()]).inc();
-        if result != UpgradeResult::Accepted {
-            tracing::debug!(result = result.label(), "not upgraded");
-        }
     }
 
     /// Counts a command, or with `None` a message that is none.

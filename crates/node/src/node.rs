@@ -2,7 +2,7 @@
 
 use crate::{
     NodeConfig, Readiness,
-    accept::{self, Acceptor},
+    accept::{self, Acceptor, Room},
     internal::{self, Internal},
     metrics::Metrics,
     relay,
@@ -120,11 +120,12 @@ impl Node {
         let upgrades = Upgrades {
             sessions: Arc::new(sessions(&config, clock, &hub, &link.broker, dialects, &metrics)),
             metrics: metrics.clone(),
+            proxies: config.trusted_proxies.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
         };
-        let limit = config.connection_limit;
-        let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), limit, metrics.clone());
+        let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
+        let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), room, metrics.clone());
         let internal = Internal { readiness: readiness.clone(), registry, metrics };
         let parts = start_parts(link, &hub, threads, internal, listeners.internal)?;
         let mut accepting = JoinSet::new();

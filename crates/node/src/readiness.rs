@@ -21,7 +21,12 @@ pub struct Readiness {
 pub enum NotReady {
     /// It is about to end.
     Draining,
-    /// It has no working link to its broker, not yet or not any more.
+    /// It has not had a working link to its broker since it started.
+    Starting {
+        /// How far it has come with the link, or what went wrong.
+        detail: String,
+    },
+    /// It has lost its link to the broker.
     Broker {
         /// What is wrong with the link.
         detail: String,
@@ -41,6 +46,7 @@ impl Readiness {
         }
         match &*self.link.borrow() {
             LinkState::Up => Ok(()),
+            LinkState::Starting(detail) => Err(NotReady::Starting { detail: detail.clone() }),
             LinkState::Down(detail) => Err(NotReady::Broker { detail: detail.clone() }),
         }
     }
@@ -63,11 +69,13 @@ mod tests {
 
     #[test]
     fn a_node_is_ready_between_its_first_heartbeat_and_its_drain() {
-        let (sender, link) = watch::channel(LinkState::Down("connecting".to_owned()));
+        let (sender, link) = watch::channel(LinkState::Starting("connecting".to_owned()));
         let readiness = Readiness::new(link);
-        assert_eq!(readiness.check(), Err(NotReady::Broker { detail: "connecting".to_owned() }));
+        assert_eq!(readiness.check(), Err(NotReady::Starting { detail: "connecting".to_owned() }));
         sender.send(LinkState::Up).unwrap();
         assert_eq!(readiness.check(), Ok(()));
+        sender.send(LinkState::Down("reset".to_owned())).unwrap();
+        assert_eq!(readiness.check(), Err(NotReady::Broker { detail: "reset".to_owned() }));
         readiness.drain();
         assert_eq!(readiness.check(), Err(NotReady::Draining));
     }

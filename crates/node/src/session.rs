@@ -22,7 +22,7 @@ use fanwire_broker::{Accepted, PublishError, SubscribeError};
 use fanwire_hub::{Activity, ConnectionKey, ShardGone, ShardHandle, Subscription, Told};
 use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, RequestId, frame};
 use futures_util::future::{BoxFuture, Either, ready};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 use tokio::io::AsyncRead;
 
 /// How many publications of one connection may be unanswered. Beyond that its socket is not read.
@@ -37,6 +37,7 @@ struct Session<R> {
     key: ConnectionKey,
     id: ConnectionId,
     dialect: Dialect,
+    client: IpAddr,
     activity: Arc<Activity>,
     channels: Vec<ChannelName>,
     /// What has arrived and waits for its turn.

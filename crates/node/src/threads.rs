@@ -46,15 +46,17 @@ impl ShardThreads {
 }
 
 fn start(index: usize, shard: Shard) -> io::Result<(Handle, oneshot::Receiver<()>)> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("can't start the thread of shard {index}: {error}"));
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(named)?;
     let handle = runtime.handle().clone();
     let (alive, ended) = oneshot::channel::<()>();
-    thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+    let spawned = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
         // Dropped when the thread ends, by a panic too.
         let _alive = alive;
         runtime.block_on(shard.run());
-    })?;
-    Ok((handle, ended))
+    });
+    spawned.map(|_| (handle, ended)).map_err(named)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::{
     accept::Seat,
     metrics::{Metrics, UpgradeResult},
+    proxies::TrustedProxies,
     session::{Sessions, Upgraded},
     websocket,
 };
@@ -19,7 +20,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
-    net::TcpStream,
+    net::{IpAddr, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +33,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// When a refused client may try again, in seconds.
 const RETRY_AFTER: &str = "1";
 
+/// Where proxies say for whom they ask. No standard has it; all proxies do.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 type Body = Full<bytes::Bytes>;
 type Socket = TokioIo<tokio::net::TcpStream>;
 
@@ -39,6 +43,7 @@ type Socket = TokioIo<tokio::net::TcpStream>;
 pub(crate) struct Upgrades {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Metrics,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
@@ -47,6 +52,7 @@ pub(crate) struct Upgrades {
 /// An upgrade that was granted.
 struct Granted {
     dialect: Dialect,
+    client: IpAddr,
     seat: Seat,
     /// Makes a drain wait for the session to come.
     token: TaskTrackerToken,
@@ -59,36 +65,47 @@ struct Waiting {
 }
 
 impl Upgrades {
-    /// Serves an accepted socket: one request, and the session if it is upgraded. Runs on the thread of `shard`.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, shard: usize, seat: Seat) {
+    /// Serves a socket that was accepted from `peer`: one request, and the session if it is upgraded. Runs on the
+    /// thread of `shard`.
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shard: usize, seat: Seat) {
         // A task of its own for the session, so that it does not keep the memory of the handshake.
-        if let Some((granted, parts)) = self.upgrade(stream, seat).await {
-            let upgraded = upgraded(granted.dialect, parts, shard, granted.seat);
+        if let Some((granted, parts)) = self.upgrade(stream, peer, seat).await {
+            let Granted { dialect, client, seat, token } = granted;
+            let upgraded = upgraded(dialect, client, parts, shard, seat);
             self.tracker.spawn(Arc::clone(&self.sessions).serve(upgraded));
-            drop(granted.token);
+            drop(token);
         }
     }
 
-    async fn upgrade(&self, stream: TcpStream, seat: Seat) -> Option<(Granted, Parts<Socket>)> {
-        let waiting = match timeout(self.handshake_timeout, self.answer(stream, seat)).await {
+    async fn upgrade(&self, stream: TcpStream, peer: IpAddr, seat: Seat) -> Option<(Granted, Parts<Socket>)> {
+        let waiting = match timeout(self.handshake_timeout, self.answer(stream, peer, seat)).await {
             Ok(waiting) => waiting?,
             Err(_) => {
-                self.metrics.upgraded(UpgradeResult::TimedOut);
+                self.note(UpgradeResult::TimedOut, peer.to_canonical());
                 return None;
             }
         };
         let parts = waiting.socket.await.ok().and_then(|upgraded| upgraded.downcast().ok());
-        self.metrics.upgraded(if parts.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed });
+        let result = if parts.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed };
+        self.note(result, waiting.granted.client);
         Some((waiting.granted, parts?))
     }
 
+    /// Counts an outcome, and tells it where it is no connection.
+    fn note(&self, result: UpgradeResult, client: IpAddr) {
+        self.metrics.upgraded(result);
+        if result != UpgradeResult::Accepted {
+            tracing::debug!(%client, result = result.label(), "not upgraded");
+        }
+    }
+
     /// Answers the socket's one request.
-    async fn answer(&self, stream: TcpStream, seat: Seat) -> Option<Waiting> {
+    async fn answer(&self, stream: TcpStream, peer: IpAddr, seat: Seat) -> Option<Waiting> {
         let socket = tokio::net::TcpStream::from_std(stream).ok()?;
         // A refused client keeps its seat until its socket has ended, for sockets are what seats bound.
         let (answered, seat) = (Mutex::new(None), Mutex::new(Some(seat)));
         let service = service_fn(|request| {
-            let (response, waiting) = self.consider(request, &mut lock(&seat));
+            let (response, waiting) = self.consider(request, peer, &mut lock(&seat));
             *lock(&answered) = Some(waiting);
             std::future::ready(Ok::<_, Infallible>(response))
         });
@@ -99,20 +116,26 @@ impl Upgrades {
             .await;
         let answered = lock(&answered).take();
         if served.is_err() && answered.is_none() {
-            self.metrics.upgraded(UpgradeResult::Malformed);
+            self.note(UpgradeResult::Malformed, peer.to_canonical());
         }
         answered.flatten()
     }
 
     /// Decides about a request: the response, and what is granted.
-    fn consider(&self, mut request: Request<Incoming>, seat: &mut Option<Seat>) -> (Response<Body>, Option<Waiting>) {
-        let (result, response) = match self.grant(&request, seat) {
+    fn consider(
+        &self,
+        mut request: Request<Incoming>,
+        peer: IpAddr,
+        seat: &mut Option<Seat>,
+    ) -> (Response<Body>, Option<Waiting>) {
+        let client = self.proxies.client(peer, request.headers().get_all(FORWARDED_FOR).iter());
+        let (result, response) = match self.grant(&mut request, client, seat) {
             Ok((response, granted)) => {
                 return (response, Some(Waiting { granted, socket: hyper::upgrade::on(&mut request) }));
             }
             Err(refused) => *refused,
         };
-        self.metrics.upgraded(result);
+        self.note(result, client);
         let mut response = response.map(Body::from);
         // Not hyper's own setting, which would say it in the response to an upgrade too.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -121,7 +144,8 @@ impl Upgrades {
 
     fn grant<B: HttpBody>(
         &self,
-        request: &Request<B>,
+        request: &mut Request<B>,
+        client: IpAddr,
         seat: &mut Option<Seat>,
     ) -> Result<(Response<Body>, Granted), Box<Refused>> {
         // Taken before the drain is asked for: so that either it waits for this upgrade, or the upgrade is refused.
@@ -143,7 +167,7 @@ impl Upgrades {
         if let Some(subprotocol) = dialect.subprotocol() {
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        Ok((response, Granted { dialect, seat, token }))
+        Ok((response, Granted { dialect, client, seat, token }))
     }
 
     fn dialect<B>(&self, request: &Request<B>) -> Result<Dialect, Box<Refused>> {
@@ -156,11 +180,11 @@ impl Upgrades {
     }
 }
 
-fn upgraded(dialect: Dialect, parts: Parts<Socket>, shard: usize, seat: Seat) -> Upgraded<TcpReader> {
+fn upgraded(dialect: Dialect, client: IpAddr, parts: Parts<Socket>, shard: usize, seat: Seat) -> Upgraded<TcpReader> {
     let socket = Tcp::new(parts.io.into_inner());
     // The buffer is copied, for its allocation is large and would live as long as the connection.
     let read = parts.read_buf.to_vec();
-    Upgraded { dialect, reader: socket.reader(), transport: socket, read, shard, seat }
+    Upgraded { dialect, client, reader: socket.reader(), transport: socket, read, shard, seat }
 }
 
 type Refused = (UpgradeResult, Response<String>);

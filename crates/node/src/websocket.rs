@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use fanwire_hub::{Activity, Clock};
 use fanwire_protocol::CloseReason;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use prometheus::IntCounter;
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -28,8 +28,19 @@ use tungstenite::{
 const READ_BUFFER: usize = 1024;
 
 /// The 101 response to a request to upgrade (RFC 6455, section 4.2), or the refusal.
-pub(crate) fn handshake<B, T: Default>(request: &http::Request<B>) -> Result<Response<T>, Box<Response<String>>> {
+pub(crate) fn handshake<B, T: Default>(request: &mut http::Request<B>) -> Result<Response<T>, Box<Response<String>>> {
+    join_lines(request.headers_mut(), header::CONNECTION);
     create_response_with_body(request, T::default).map_err(|error| Box::new(refusal(&error)))
+}
+
+/// Makes the lines of a list one (RFC 9110, section 5.3), for tungstenite looks at the first alone.
+fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
+    let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..]))
+    {
+        headers.insert(name, joined);
+    }
 }
 
 fn refusal(error: &Error) -> Response<String> {

@@ -6,6 +6,7 @@ use super::{
     size::Size,
 };
 use fanwire_broker::redis::RedisConfig;
+use fanwire_node::TrustedProxies;
 use fanwire_protocol::NodeId;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -21,17 +22,22 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) struct Server {
     /// Where it listens; port 0 lets the system choose.
     pub(crate) listen: SocketAddr,
+    /// Proxies, as addresses and networks, whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)) }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)), trusted_proxies: Vec::new() }
     }
 }
 
 impl Server {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("server.listen", &mut self.listen, any);
+        visitor.setting("server.trusted_proxies", &mut self.trusted_proxies, |proxies| {
+            TrustedProxies::parse(proxies).err().map(|invalid| invalid.to_string())
+        });
     }
 }
 
@@ -113,7 +119,8 @@ pub(crate) struct Drain {
     pub(crate) grace: Duration,
     /// Time over which connections are closed, lest all of them reconnect at once.
     pub(crate) window: Duration,
-    /// The node ends after this time, whatever is left.
+    /// The node ends after this time, whatever is left. It must be more than both together, or closes would not be
+    /// sent; with less than `close.timeout` besides, clients that never answer theirs make it come.
     pub(crate) deadline: Duration,
 }
 

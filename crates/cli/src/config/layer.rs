@@ -110,6 +110,7 @@ impl Layer {
     pub(crate) fn typed(&self, key: &str, text: &str) -> Option<ValueKind> {
         Some(match (&self.0.get(key)?.kind, text.parse::<i64>()) {
             (ValueKind::I64(_), Ok(number)) => number.into(),
+            (ValueKind::Array(_), _) => items(text).into(),
             _ => text.into(),
         })
     }
@@ -129,6 +130,12 @@ impl Source for Layer {
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone().into_iter().collect())
     }
+}
+
+/// The items of a list that is written with commas.
+fn items(text: &str) -> Vec<Value> {
+    let items = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+    items.map(Value::from).collect()
 }
 
 /// The values of all layers, the later ones winning.

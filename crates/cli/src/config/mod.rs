@@ -120,7 +120,8 @@ fn combine(inputs: &Inputs<'_>, defaults: Layer, file: Layer, mut problems: Prob
     let read = problems.catch(read(vec![defaults, file, variables, flags]));
     match read {
         Some((config, effective)) if problems.is_empty() => {
-            Ok(Loaded { config, effective, warnings: variables::warning(&ignored).into_iter().collect() })
+            let warnings = variables::warning(&ignored).into_iter().chain(rules::doubtful(&config, &effective));
+            Ok(Loaded { warnings: warnings.collect(), config, effective })
         }
         _ => Err(problems),
     }

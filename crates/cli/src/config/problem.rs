@@ -20,7 +20,7 @@ impl Problem {
 
     /// There is no `key`.
     pub(crate) fn unknown_key(key: &str, value: &ValueKind, origin: &Origin, known: &Layer) -> Self {
-        let literal = shown(value, |text| hide_unknown(key, text));
+        let literal = shown(value, &|text| hide_unknown(key, text));
         let help = if key.contains('.') { nearest(key, known.keys()) } else { None }
             .map(|known| format!("did you mean {known}?"))
             .or_else(|| group(key, known))
@@ -31,7 +31,7 @@ impl Problem {
 
     /// There is no environment variable called `name`.
     pub(crate) fn unknown_variable<'a>(name: &'a str, value: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let literal = shown(&value.into(), |text| hide_unknown(name, text));
+        let literal = shown(&value.into(), &|text| hide_unknown(name, text));
         // What all names have in common would make any two of them alike.
         let bare = |name: &'a str| name.strip_prefix(PREFIX).unwrap_or(name);
         let help = nearest(bare(name), known.into_iter().map(bare)).map_or_else(
@@ -78,11 +78,14 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 }
 
 /// A value as TOML on one line, a text after `hide`.
-pub(crate) fn shown(kind: &ValueKind, hide: impl Fn(&str) -> String) -> String {
+pub(crate) fn shown(kind: &ValueKind, hide: &dyn Fn(&str) -> String) -> String {
     match kind {
         ValueKind::String(text) => quoted(&hide(text)),
         ValueKind::Table(_) => "{…}".to_owned(),
-        ValueKind::Array(_) => "[…]".to_owned(),
+        ValueKind::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| shown(&item.kind, hide)).collect();
+            format!("[{}]", items.join(", "))
+        }
         other => other.to_string(),
     }
 }

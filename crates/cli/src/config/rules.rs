@@ -24,9 +24,30 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
     .collect()
 }
 
+/// What works, though hardly as it was meant.
+///
+/// A deadline within `close.timeout` of the last close is no mistake where it matters more that the node has gone than
+/// how: it then cuts off those that haven't answered their Close yet.
+pub(crate) fn doubtful(config: &Config, effective: &Effective) -> Option<String> {
+    let Config { drain, close, .. } = config;
+    let orderly = drain.deadline > drain.grace + drain.window + close.timeout;
+    (!orderly).then(|| {
+        format!(
+            "{} is not more than the sum of {}: a client that never answers its Close makes a drain end at the \
+             deadline, with exit code 1",
+            told(effective, &["drain.deadline"]),
+            told(effective, &["drain.grace", "drain.window", "close.timeout"])
+        )
+    })
+}
+
 fn problem(effective: &Effective, key: &str, words: &str, others: &[&str]) -> Option<Problem> {
-    let told = |key: &&str| effective.get(key).map(|(literal, origin)| format!("{key} = {literal} ({origin})"));
-    let others: Vec<_> = others.iter().filter_map(told).collect();
     let (literal, origin) = effective.get(key)?;
-    Some(Problem::value(key, literal, origin, format!("{words} {}", others.join(" and "))))
+    Some(Problem::value(key, literal, origin, format!("{words} {}", told(effective, others))))
+}
+
+/// The values of `keys` with their origins.
+fn told(effective: &Effective, keys: &[&str]) -> String {
+    let told = |key: &&str| effective.get(key).map(|(literal, origin)| format!("{key} = {literal} ({origin})"));
+    keys.iter().filter_map(told).collect::<Vec<_>>().join(" and ")
 }

@@ -7,7 +7,7 @@ use super::{
     redis_url::{self, RedisUrl},
     size::Size,
 };
-use config::ValueKind;
+use config::{Value, ValueKind};
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// Is shown every setting of a configuration: its key, the place of its value, and the rule that the value obeys.
@@ -71,6 +71,23 @@ impl Setting for String {
 
     fn write(&self) -> ValueKind {
         self.as_str().into()
+    }
+}
+
+impl Setting for Vec<String> {
+    fn expected() -> String {
+        "a list of texts".to_owned()
+    }
+
+    fn read(kind: &ValueKind) -> Option<Self> {
+        match kind {
+            ValueKind::Array(items) => items.iter().map(|item| text(&item.kind).map(str::to_owned)).collect(),
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> ValueKind {
+        self.iter().map(|item| Value::from(item.as_str())).collect::<Vec<_>>().into()
     }
 }
 
@@ -198,7 +215,7 @@ impl Visitor for Reader<'_> {
     fn setting<T: Setting>(&mut self, key: &'static str, value: &mut T, rule: impl Fn(&T) -> Option<String>) {
         let Some(found) = self.values.get(key) else { return };
         let origin = Origin::of(found);
-        let literal = shown(&found.kind, T::hide);
+        let literal = shown(&found.kind, &T::hide);
         let outcome = match T::read(&found.kind) {
             None => Err(format!("expected {}", T::expected())),
             Some(read) => rule(&read).map_or(Ok(read), Err),

@@ -75,6 +75,41 @@ fn values_become_typed() {
 }
 
 #[test]
+fn a_list_is_written_as_one_in_files_and_with_commas_elsewhere() {
+    let key = "server.trusted_proxies";
+    let mut case = Case::default();
+    check(&case, key, "[]", "default");
+    case.file = "server.trusted_proxies = ['10.0.0.0/8', '::1']";
+    check(&case, key, r#"["10.0.0.0/8", "::1"]"#, "file f.toml");
+    case.variables = &[("FANWIRE_SERVER__TRUSTED_PROXIES", "10.0.0.7, fd00::/8")];
+    check(&case, key, r#"["10.0.0.7", "fd00::/8"]"#, "environment variable FANWIRE_SERVER__TRUSTED_PROXIES");
+    case.flags = &[("--set", "server.trusted_proxies", " ")];
+    check(&case, key, "[]", "flag --set");
+}
+
+#[test]
+fn the_wrong_item_of_a_list_is_named() {
+    let wrong = |item: &str| {
+        format!("{item:?} is neither an IP address nor a network, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8")
+    };
+    for (value, item) in [("nginx", "nginx"), ("10.0.0.0/8,10.0.0.1:80", "10.0.0.1:80"), ("::1,", "")] {
+        let shown = value.split(',').map(|item| format!("{item:?}")).collect::<Vec<_>>().join(", ");
+        check_wrong(
+            &Case { flags: &[("--set", "server.trusted_proxies", value)], ..Case::default() },
+            &[&format!("server.trusted_proxies = [{shown}] (flag --set): {}", wrong(item))],
+        );
+    }
+    check_wrong(
+        &Case { file: "server.trusted_proxies = '10.0.0.0/8'", ..Case::default() },
+        &[r#"server.trusted_proxies = "10.0.0.0/8" (file f.toml): expected a list of texts"#],
+    );
+    check_wrong(
+        &Case { file: "server.trusted_proxies = ['10.0.0.0/8', 5]", ..Case::default() },
+        &[r#"server.trusted_proxies = ["10.0.0.0/8", 5] (file f.toml): expected a list of texts"#],
+    );
+}
+
+#[test]
 fn unknown_keys_are_told_with_the_likely_one() {
     let file = |file| Case { file, ..Case::default() };
     check_wrong(
@@ -182,7 +217,7 @@ fn a_file_must_have_the_right_types() {
             "limits.message = 65536 (file f.toml): expected a whole number with a unit (B, KB, KiB, MB, MiB, GB, GiB), such as 64KiB",
             "limits.connections = 1.5 (file f.toml): expected a whole number",
             r#"limits.channels = "128" (file f.toml): expected a whole number"#,
-            "log.level = […] (file f.toml): expected a text",
+            "log.level = [\"info\"] (file f.toml): expected a text",
         ],
     );
 }
@@ -216,6 +251,11 @@ fn rules_between_values_hold() {
             r#"internal.listen = "127.0.0.1:8765" (environment variable FANWIRE_INTERNAL__LISTEN): must differ from server.listen = "127.0.0.1:8765" (default)"#,
         ],
     );
+    let orderly = variables(&[("FANWIRE_DRAIN__DEADLINE", "17001ms")]).load().map(|loaded| loaded.warnings);
+    assert_eq!(orderly, Ok(Vec::new()));
+    let warnings = variables(&[("FANWIRE_DRAIN__DEADLINE", "17s")]).load().map(|loaded| loaded.warnings);
+    let warning = r#"drain.deadline = "17s" (environment variable FANWIRE_DRAIN__DEADLINE) is not more than the sum of drain.grace = "2s" (default) and drain.window = "10s" (default) and close.timeout = "5s" (default): a client that never answers its Close makes a drain end at the deadline, with exit code 1"#;
+    assert_eq!(warnings, Ok(vec![warning.to_owned()]));
     let both_free = [("FANWIRE_INTERNAL__LISTEN", "127.0.0.1:0"), ("FANWIRE_SERVER__LISTEN", "127.0.0.1:0")];
     assert!(variables(&both_free).load().is_ok());
 }

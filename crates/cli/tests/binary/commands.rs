@@ -115,6 +115,7 @@ fn wrong_usage_is_told() {
         &["sub", "--count", "0"],
         &["sub", "--timeout", "5"],
         &["sub", "--encoding", "xml"],
+        &["health", "--timeout", "2"],
         &["check", "--set", "heartbeat.interval"],
     ] {
         check(&mut directory.fanwire(arguments), &Expected { code: 2, out: &[], err: &["error: "] });
@@ -124,11 +125,10 @@ fn wrong_usage_is_told() {
 #[test]
 fn help_tells_exit_codes_and_examples() {
     let directory = Directory::new("help");
-    for arguments in
-        [&["--help"][..], &["serve", "--help"], &["check", "--help"], &["pub", "--help"], &["sub", "--help"]]
-    {
+    for command in ["--help", "serve", "check", "health", "pub", "sub"] {
+        let arguments = [command, "--help"];
         let out = &["Usage: fanwire", "Exit codes:", "78"];
-        check(&mut directory.fanwire(arguments), &Expected { code: 0, out, err: &[] });
+        check(&mut directory.fanwire(&arguments), &Expected { code: 0, out, err: &[] });
     }
     let out = &[concat!("fanwire ", env!("CARGO_PKG_VERSION"))];
     check(&mut directory.fanwire(&["--version"]), &Expected { code: 0, out, err: &[] });

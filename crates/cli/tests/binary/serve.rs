@@ -29,7 +29,7 @@ fn a_node_without_its_redis_lives_and_can_be_stopped() {
     assert_eq!(get(node.internal(), "/health/live").0, 200);
     let (status, body) = get(node.internal(), "/health/ready");
     assert_eq!(status, 503);
-    assert!(body.contains(r#""reason":"broker""#), "{body}");
+    assert!(body.contains(r#""reason":"starting""#), "{body}");
     assert_eq!(node.stop().code(), Some(0));
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::{Answer, Gateway, UNSENT, UPGRADE, eventually};
+use crate::testing::{Answer, Gateway, REFUSALS, UNSENT, UPGRADE, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream as AsyncTcpStream,
@@ -47,7 +47,7 @@ async fn a_connection_that_was_not_upgraded_gives_its_place_back() {
 async fn refusals_are_bounded() {
     let gateway = Gateway::start(0, LONG);
     let mut idle = Vec::new();
-    for _ in 0..MAX_REFUSALS {
+    for _ in 0..REFUSALS {
         idle.push(gateway.connect().await);
     }
     // Dropped unheard: the end of the stream, or a reset.

@@ -16,7 +16,7 @@ struct Served {
 async fn serve() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, registry) = (listener.local_addr().unwrap(), Registry::new());
-    let link = watch::Sender::new(LinkState::Down("connecting".to_owned()));
+    let link = watch::Sender::new(LinkState::Starting("connecting".to_owned()));
     let readiness = Readiness::new(link.subscribe());
     let metrics = Metrics::new(&registry).unwrap();
     let internal = Internal { readiness: readiness.clone(), registry, metrics };
@@ -44,13 +44,17 @@ impl Served {
 #[tokio::test]
 async fn readiness_says_why_not() {
     let served = serve().await;
-    let broker = json!({ "ready": false, "reason": "broker", "detail": "connecting" });
-    assert_eq!(served.json("/health/ready").await, (503, broker));
+    let starting = json!({ "ready": false, "reason": "starting", "detail": "connecting" });
+    assert_eq!(served.json("/health/ready").await, (503, starting));
     assert_eq!(served.ready_metric().await.as_deref(), Some("0"));
 
     served.link.send(LinkState::Up).unwrap();
     assert_eq!(served.json("/health/ready").await, (200, json!({ "ready": true })));
     assert_eq!(served.ready_metric().await.as_deref(), Some("1"));
+
+    served.link.send(LinkState::Down("reset".to_owned())).unwrap();
+    let broker = json!({ "ready": false, "reason": "broker", "detail": "reset" });
+    assert_eq!(served.json("/health/ready").await, (503, broker));
 
     served.readiness.drain();
     assert_eq!(served.json("/health/ready").await, (503, json!({ "ready": false, "reason": "draining" })));
@@ -66,8 +70,22 @@ async fn metrics_are_in_the_text_format() {
 }
 
 #[tokio::test]
+async fn the_root_lists_what_there_is() {
+    let served = serve().await;
+    let answer = served.get("/").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "/metrics\n/health/live\n/health/ready\n"));
+    assert!(answer.has("content-type: text/plain; charset=utf-8"));
+    for path in answer.body.lines() {
+        assert_ne!(served.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn there_is_nothing_else() {
     let served = serve().await;
-    assert_eq!(served.get("/").await.status, 404);
-    assert_eq!(served.get("/metrics/").await.status, 404);
+    for path in ["/metrics/", "/health", "/favicon.ico"] {
+        let answer = served.get(path).await;
+        let expected = "not here: this port has /metrics, /health/live and /health/ready\n";
+        assert_eq!((answer.status, answer.body.as_str()), (404, expected), "{path}");
+    }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::{
-    Policy,
+    Policy, TrustedProxies,
     testing::{Answer, UPGRADE},
 };
 use fanwire_broker::{memory::MemoryBroker, metrics::BrokerMetrics};
@@ -15,6 +15,7 @@ fn config() -> NodeConfig {
     NodeConfig {
         node: NodeId::from_random(7),
         shards: 2,
+        trusted_proxies: TrustedProxies::default(),
         heartbeat_interval: LONG,
         heartbeat_timeout: LONG,
         outbox_limit: 1 << 20,
@@ -25,6 +26,7 @@ fn config() -> NodeConfig {
         drain_deadline: LONG * 2,
         message_limit: 64 << 10,
         connection_limit: 100,
+        refusal_limit: 10,
         channel_limit: 100,
         handshake_timeout: LONG,
         close_timeout: LONG,

@@ -8,6 +8,7 @@ use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, Node
 use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -35,6 +36,8 @@ pub(crate) struct Sessions {
 /// A connection that has been upgraded and has no session yet.
 pub(crate) struct Upgraded<R> {
     pub(crate) dialect: Dialect,
+    /// The client's address, as far as is known.
+    pub(crate) client: IpAddr,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) reader: R,
     /// What was read behind the request.
@@ -73,7 +76,7 @@ impl Sessions {
     }
 
     async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
-        let Upgraded { dialect, transport, reader, read, shard: shard_index, seat } = upgraded;
+        let Upgraded { dialect, client, transport, reader, read, shard: shard_index, seat } = upgraded;
         let id = self.next_id();
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
         let received_bytes = self.metrics.received_bytes.clone();
@@ -81,6 +84,7 @@ impl Sessions {
         let greeting = self.dialects.encode(dialect, &self.welcome(id));
         let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), greeting };
         let key = shard.connect(admission).await?;
+        tracing::debug!(connection = %id, %client, dialect = dialect.label(), "connection opened");
         Ok(Session {
             shared: self,
             reader,
@@ -89,6 +93,7 @@ impl Sessions {
             key,
             id,
             dialect,
+            client,
             activity,
             channels: Vec::new(),
             inbox: VecDeque::new(),
@@ -111,12 +116,13 @@ impl Sessions {
 /// Ends that an operator may want to look into are told at level info, ordinary ones at debug.
 fn log_end<R>(session: &Session<R>, lasted: Duration) {
     let reason = session.activity.ended_by().unwrap_or(CloseReason::PeerVanished);
-    let (connection, dialect, label) = (session.id, session.dialect.label(), reason.label());
+    let (connection, client) = (session.id, session.client);
+    let (dialect, label) = (session.dialect.label(), reason.label());
     let dropped = session.activity.dropped();
     match reason {
         CloseReason::PeerClosed | CloseReason::PeerVanished | CloseReason::Draining => {
-            tracing::debug!(%connection, dialect, reason = label, dropped, ?lasted, "connection ended");
+            tracing::debug!(%connection, %client, dialect, reason = label, dropped, ?lasted, "connection ended");
         }
-        _ => tracing::info!(%connection, dialect, reason = label, dropped, ?lasted, "connection ended"),
+        _ => tracing::info!(%connection, %client, dialect, reason = label, dropped, ?lasted, "connection ended"),
     }
 }

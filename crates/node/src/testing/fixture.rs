@@ -12,6 +12,7 @@ use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
 use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
+    net::Ipv4Addr,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -128,7 +129,8 @@ impl Fixture {
     pub(crate) fn connect_raw(&self, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = Seat::take(&self.seats, true).unwrap();
-        let upgraded = Upgraded { dialect, transport, reader, read: read.to_vec(), shard: 0, seat };
+        let client = Ipv4Addr::LOCALHOST.into();
+        let upgraded = Upgraded { dialect, client, transport, reader, read: read.to_vec(), shard: 0, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
     }
 

@@ -2,7 +2,8 @@
 
 use super::{Answer, Fixture, UPGRADE};
 use crate::{
-    accept::{Acceptor, prepare},
+    accept::{Acceptor, Room, prepare},
+    proxies::TrustedProxies,
     upgrade::Upgrades,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,6 +12,9 @@ use tokio_util::task::TaskTracker;
 
 /// The cap on what the kernel holds unsent, in bytes.
 pub(crate) const UNSENT: u32 = 12_345;
+
+/// How many sockets beyond the limit may be in the course of being refused.
+pub(crate) const REFUSALS: usize = 30;
 
 /// A public port.
 pub(crate) struct Gateway {
@@ -26,11 +30,18 @@ impl Gateway {
         let sessions = Arc::clone(&fixture.sessions);
         let metrics = sessions.metrics.clone();
         let tracker = TaskTracker::new();
-        let upgrades = Arc::new(Upgrades { sessions, metrics: metrics.clone(), handshake_timeout, tracker });
+        let upgrades = Arc::new(Upgrades {
+            sessions,
+            metrics: metrics.clone(),
+            proxies: TrustedProxies::default(),
+            handshake_timeout,
+            tracker,
+        });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listener = prepare(listener, UNSENT).unwrap();
-        let acceptor = Acceptor::new(listener, Arc::clone(&upgrades), vec![Handle::current()], limit, metrics);
+        let room = Room { connections: limit, refusals: REFUSALS };
+        let acceptor = Acceptor::new(listener, Arc::clone(&upgrades), vec![Handle::current()], room, metrics);
         tokio::spawn(acceptor.run());
         Self { address, fixture, upgrades }
     }

@@ -14,6 +14,6 @@ pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
 pub(crate) use fixture::{Fixture, Settings, hub, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
-pub(crate) use gateway::{Gateway, UNSENT, eventually};
+pub(crate) use gateway::{Gateway, REFUSALS, UNSENT, eventually};
 pub(crate) use http::{Answer, UPGRADE};
 pub(crate) use recorder::Recorder;

@@ -6,6 +6,7 @@ use tokio::{
     sync::Semaphore,
 };
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const LONG: Duration = Duration::from_secs(60);
 
 /// A request whose answer is `status` with `header`, and which is counted once, under `result`.
@@ -30,6 +31,8 @@ async fn a_request_is_upgraded_however_it_is_spelled() {
         ("", ""),
         ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
         ("Connection: Upgrade", "connection:upgrade,keep-alive"),
+        ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: Upgrade"),
+        ("Connection: Upgrade", "Connection: Upgrade\r\nX: y\r\nconnection: keep-alive"),
         ("Upgrade: websocket", "Upgrade: WebSocket"),
         ("GET /any", "GET http://node:8765/any?token=x"),
         ("GET /any", "GET //"),
@@ -49,6 +52,7 @@ async fn what_is_no_handshake_is_refused_and_ends() {
         ("GET", "POST", 405, "allow: get"),
         ("HTTP/1.1", "HTTP/1.0", 400, close),
         ("Connection: Upgrade", "Connection: close", 426, close),
+        ("Connection: Upgrade", "Connection: close\r\nConnection: keep-alive", 426, close),
         ("Upgrade: websocket", "Upgrade: h2c", 426, "upgrade: websocket"),
         ("Version: 13", "Version: 8", 426, "sec-websocket-version: 13"),
         ("Key: dGhl", "Key: ", 400, close),
@@ -104,19 +108,21 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later() {
     let gateway = Gateway::start(1, LONG);
     let (upgrades, seats) = (&gateway.upgrades, Arc::new(Semaphore::new(2)));
-    let request = Request::builder()
+    let mut request = Request::builder()
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
         .body(Body::default())
         .unwrap();
-    let Ok((_, granted)) = upgrades.grant(&request, &mut Seat::take(&seats, true)) else { panic!("refused") };
+    let Ok((_, granted)) = upgrades.grant(&mut request, CLIENT, &mut Seat::take(&seats, true)) else {
+        panic!("refused")
+    };
     upgrades.tracker.close();
     assert_eq!(upgrades.tracker.len(), 1);
 
     let mut seat = Seat::take(&seats, true);
-    let Err(refused) = upgrades.grant(&request, &mut seat) else { panic!("granted") };
+    let Err(refused) = upgrades.grant(&mut request, CLIENT, &mut seat) else { panic!("granted") };
     assert_eq!((refused.0, refused.1.status()), (UpgradeResult::Draining, StatusCode::SERVICE_UNAVAILABLE));
     assert!(seat.is_some(), "a socket that is being refused has no seat");
     drop(granted);
