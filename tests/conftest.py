@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from harness.haproxy import HAProxy
+from harness.nginx import Nginx
 from harness.node import Node
 from harness.redis_server import RedisServer
 
@@ -45,7 +47,7 @@ def pytest_runtest_makereport(item, call):
 
 def _subjects(item):
     for value in getattr(item, "funcargs", {}).values():
-        if isinstance(value, (Node, RedisServer)):
+        if isinstance(value, (HAProxy, Nginx, Node, RedisServer)):
             yield value
         elif isinstance(value, Nodes):
             yield from value.nodes
