@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What tests/run and tests/compose share. Sourced by bash, at the top of the checkout.
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd) || exit 1
 export CARGO_TARGET_DIR=$target
@@ -7,7 +8,7 @@ mkdir -p "$logs"
 
 # Debian starts services on installation; the tests use processes of their own only.
 install_packages() {
-    local root=() policy=/usr/sbin/policy-rc.d ours= code=0
+    local root=() policy=/usr/sbin/policy-rc.d ours='' code=0
     if ! command -v apt-get >/dev/null; then
         echo "missing: $*. Install them with this system's package manager and run again."
         return 1

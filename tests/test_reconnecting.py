@@ -44,7 +44,7 @@ def test_what_was_not_acknowledged_may_be_missing():
     [
         ([visit([0, 1, 3, *range(4, 100)])], "lost without"),
         ([visit(range(0, 90))], "lost without"),
-        ([visit(range(0, 20), ended=4.0), visit(range(40, 100))], "lost without"),
+        ([visit(range(0, 20), ended=8.0), visit(range(80, 100))], "lost without"),
         ([visit(range(0, 40), ended=4.0), visit(range(50, 100), began=4.1)], "lost without"),
         ([visit([*range(0, 38), 39], ended=4.0), visit(range(42, 100))], "missing inside"),
         ([visit(range(0, 40), ended=4.0), visit(range(39, 100))], "repeated or out of order"),

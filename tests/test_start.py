@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients import plain
+from harness.clients import native, plain
 from harness.command import run
+from harness.raw import raw_socket, upgrade_request
 from harness.waiting import until
 
 CONFIG_ERROR = 78
@@ -132,11 +133,17 @@ async def test_a_node_waits_for_a_redis_that_comes_later(redis, start_node):
     health = await until(lambda: tried(node), "an attempt to connect")
     assert health.status == 503 and health.body["reason"] == "starting" and "refused" in health.body["detail"], health
     assert node.health("live").status == 200
+    async with raw_socket(node.port) as raw:
+        refused = await raw.request(upgrade_request(node.port))
+        assert refused.status == 503 and int(refused.headers["retry-after"]) >= 0
+    assert node.metrics().value("fanwire_upgrades_total", result="starting") == 1
     redis.start()
     await until(node.ready, "readiness")
     redis.kill()
     await until(lambda: not node.ready(), "readiness lost")
     assert node.health("ready").body["reason"] == "broker"
+    async with native(node):
+        pass  # A node that has lost its link takes clients in.
 
 
 async def test_a_node_waits_for_a_name_that_does_not_resolve(start_node):

@@ -6,8 +6,10 @@ The tests share one cluster and leave it healthy with three nodes.
 import asyncio
 import json
 import re
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,14 +122,14 @@ async def test_a_killed_node_is_replaced_at_another_address(cluster):
         victim = cluster.containers("node")[0]
         await asyncio.to_thread(cluster.remove, victim.id)
         await all_caught_up(clients, source)
-        # Takes the addresses that have become free.
-        placeholder = await asyncio.to_thread(cluster.beside, "serve", networks=("edge", "backend"))
+        placeholders = await asyncio.to_thread(occupy, cluster, victim)
         await asyncio.to_thread(cluster.scale, NODES)
         addresses = [address for node in cluster.containers("node") for address in node.addresses.values()]
         assert not set(addresses) & set(victim.addresses.values()), (addresses, victim.addresses)
         await reaches(cluster, NODES)
         await until(lambda: sum(cluster.query('up{job="fanwire"}').values()) == NODES, "all scraped", within=60)
-        await asyncio.to_thread(cluster.remove, placeholder)
+        for placeholder in placeholders:
+            await asyncio.to_thread(cluster.remove, placeholder)
         await all_complete(clients, source)
     account = Account.of(clients, source)
     # 1006: the connection ended without a word.
@@ -174,6 +176,17 @@ async def test_a_rolling_restart_under_traffic(cluster, capsys):
     await asyncio.to_thread(cluster.remove, ours)
 
 
+def occupy(cluster, victim) -> list[str]:
+    """Starts containers until they have every address that the victim had."""
+    taken = set()
+    while not set(victim.addresses.values()) <= taken:
+        cluster.beside("serve", networks=("edge", "backend"))
+        beside = cluster.containers("beside")
+        assert len(beside) < 20, f"{victim.addresses} are not given away again, only {taken}"
+        taken = {address for container in beside for address in container.addresses.values()}
+    return [container.id for container in beside]
+
+
 async def reaches(cluster, nodes: int) -> None:
     """Waits until new clients are given to so many different nodes."""
 
@@ -191,6 +204,32 @@ def events_of(cluster, container: str) -> list[dict]:
 
 def numbers_of(cluster, container: str) -> list[int]:
     return [event["content"] for event in events_of(cluster, container) if event["type"] == "message"]
+
+
+async def test_a_roll_to_nodes_that_do_not_work_changes_nothing(cluster):
+    before = {node.id for node in cluster.containers("node")}
+    async with AsyncExitStack() as stack:
+        clients = await crowd(stack, lambda _: native(cluster), 30)
+        outcome = await asyncio.to_thread(cluster.roll_with, "10", FANWIRE_LOG_LEVEL="nonsense")
+        assert outcome.returncode == 1 and "not ready within 10 s" in outcome.stderr, outcome
+        assert "nonsense" in outcome.stderr, "the end of the log says why"
+        assert {node.id for node in cluster.containers("node")} == before
+        for client in clients:
+            await client.ok("ping")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there containers have addresses that this machine reaches")
+async def test_only_nginx_may_say_which_address_a_client_has(cluster):
+    forged = {"X-Forwarded-For": "203.0.113.7"}
+    nodes = cluster.containers("node")
+    past_nginx = [SimpleNamespace(url=f"ws://{address}:8765/") for address in nodes[0].addresses.values()]
+    for way in (cluster, *past_nginx):
+        async with native(way, additional_headers=forged) as client:
+            await client.ok("ping")
+    logs = "".join(cluster.docker("logs", node.id) for node in nodes)
+    assert "203.0.113.7" not in logs
+    # This machine, as nginx and a node see it on their network; not nginx.
+    assert f'"client":"{cluster.edge}.1"' in logs and f'"client":"{cluster.edge}.2"' not in logs
 
 
 @pytest.mark.full

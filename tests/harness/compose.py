@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import resource
 import subprocess
 import urllib.parse
@@ -37,16 +38,27 @@ class Compose:
     def __init__(self, **variables: object):
         self.project = f"fanwiretest{uuid.uuid4().hex[:8]}"
         self.port, self.prometheus_port = free_port(), free_port()
+        digits = random.Random(self.project)
+        self.edge = f"10.{digits.randrange(100, 250)}.{digits.randrange(250)}"
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         defaults = {
             "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_FILE": "docker-compose.yml",
             "FANWIRE_TAG": self.project,
+            "FANWIRE_NODES": 3,
+            # A network that neither a cluster of the user's own nor another run of the tests has.
+            "FANWIRE_EDGE": self.edge,
+            # Connections that come are told at this level.
+            "FANWIRE_LOG_LEVEL": "info,fanwire_node=debug",
             "FANWIRE_PUBLISH": f"127.0.0.1:{self.port}",
             "FANWIRE_PROMETHEUS_PORT": self.prometheus_port,
             # A host that caps files caps those of its containers, too.
             "FANWIRE_NOFILE": 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536),
         }
-        self.environment = os.environ | {key: str(value) for key, value in (defaults | variables).items()}
+        # As it stands: without what the user has set for a cluster of their own.
+        ours = ("FANWIRE_", "COMPOSE_", "NGINX_", "REDIS_", "PROMETHEUS_", "GRAFANA_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        self.environment = inherited | {key: str(value) for key, value in (defaults | variables).items()}
 
     @property
     def url(self) -> str:
@@ -69,6 +81,14 @@ class Compose:
     def roll(self) -> str:
         """Replaces every node, as an operator does."""
         return self._run(str(ROOT / "deploy" / "roll"))
+
+    def roll_with(self, *words: str, **variables: object) -> subprocess.CompletedProcess:
+        """Tries to replace every node by one that is configured differently."""
+        environment = self.environment | {key: str(value) for key, value in variables.items()}
+        command = [str(ROOT / "deploy" / "roll"), *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
@@ -117,8 +137,14 @@ class Compose:
         """Those of the project, or of one service; those that ended as well."""
         mark = f"label=com.docker.compose.project={self.project}"
         ids = self.docker("ps", "--all", "--quiet", "--no-trunc", "--filter", mark).split()
-        found = [self._container(details) for details in json.loads(self.docker("inspect", *ids))] if ids else []
+        found = [self._container(details) for container in ids if (details := self._inspect(container))]
         return sorted((c for c in found if service in (None, c.service)), key=lambda c: c.details["Name"])
+
+    def _inspect(self, container: str) -> dict | None:
+        """What Docker says of a container; `None` if it has gone meanwhile."""
+        words = ("docker", "inspect", container)
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
     def _container(self, details: dict) -> Container:
         state = details["State"]

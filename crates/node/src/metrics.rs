@@ -23,17 +23,19 @@ pub(crate) enum UpgradeResult {
     Malformed,
     UnknownSubprotocol,
     ConnectionLimit,
+    Starting,
     Draining,
     TimedOut,
     Failed,
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
         Self::ConnectionLimit,
+        Self::Starting,
         Self::Draining,
         Self::TimedOut,
         Self::Failed,
@@ -45,6 +47,7 @@ impl UpgradeResult {
             Self::Malformed => "malformed",
             Self::UnknownSubprotocol => "unknown_subprotocol",
             Self::ConnectionLimit => "connection_limit",
+            Self::Starting => "starting",
             Self::Draining => "draining",
             Self::TimedOut => "timed_out",
             Self::Failed => "failed",

@@ -121,6 +121,7 @@ impl Node {
             sessions: Arc::new(sessions(&config, clock, &hub, &link.broker, dialects, &metrics)),
             metrics: metrics.clone(),
             proxies: config.trusted_proxies.clone(),
+            readiness: readiness.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
         };

@@ -51,6 +51,11 @@ impl Readiness {
         }
     }
 
+    /// Whether the node has not had a link to its broker yet.
+    pub fn is_starting(&self) -> bool {
+        matches!(&*self.link.borrow(), LinkState::Starting(_))
+    }
+
     /// Whether the drain has begun.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)

@@ -4,6 +4,7 @@ use crate::{
     accept::Seat,
     metrics::{Metrics, UpgradeResult},
     proxies::TrustedProxies,
+    readiness::Readiness,
     session::{Sessions, Upgraded},
     websocket,
 };
@@ -44,6 +45,7 @@ pub(crate) struct Upgrades {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Metrics,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) readiness: Readiness,
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
@@ -152,6 +154,11 @@ impl Upgrades {
         let token = self.tracker.token();
         if self.tracker.is_closed() {
             return Err(busy(UpgradeResult::Draining, "this node is going away"));
+        }
+        // A node that comes into a running cluster and can't reach its broker would otherwise get every new client
+        // from a load balancer that looks for the fewest connections. One that has lost its link keeps accepting.
+        if self.readiness.is_starting() {
+            return Err(busy(UpgradeResult::Starting, "this node has no link to its broker yet"));
         }
         let mut response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;

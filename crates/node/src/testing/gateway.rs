@@ -4,6 +4,7 @@ use super::{Answer, Fixture, UPGRADE};
 use crate::{
     accept::{Acceptor, Room, prepare},
     proxies::TrustedProxies,
+    readiness::Readiness,
     upgrade::Upgrades,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -28,12 +29,14 @@ impl Gateway {
     pub(crate) fn start(limit: usize, handshake_timeout: Duration) -> Self {
         let fixture = Fixture::start();
         let sessions = Arc::clone(&fixture.sessions);
+        let link = sessions.broker.link();
         let metrics = sessions.metrics.clone();
         let tracker = TaskTracker::new();
         let upgrades = Arc::new(Upgrades {
             sessions,
             metrics: metrics.clone(),
             proxies: TrustedProxies::default(),
+            readiness: Readiness::new(link),
             handshake_timeout,
             tracker,
         });
