@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The longest first wait after a close that says that others take over.
 const SOON: Duration = Duration::from_millis(200);
 
+/// The longest range of random waits that the time a node asks for calls for.
+const SPREAD: Duration = Duration::from_secs(30);
+
 /// No bound of waits is shorter, so that a setting of zero doesn't keep a node busy.
 const LEAST: Duration = Duration::from_millis(10);
 
@@ -37,7 +40,8 @@ impl Backoff {
         let (least, bound) = match pace {
             Pace::Soon if self.failures == 0 => (Duration::ZERO, self.bound().min(SOON)),
             Pace::Soon | Pace::Backoff => (Duration::ZERO, self.bound()),
-            Pace::NotBefore(least) => (least, self.bound()),
+            // Many may have been told the same, at once.
+            Pace::NotBefore(least) => (least, self.bound().max(least.min(SPREAD))),
         };
         self.failures = self.failures.saturating_add(1);
         least.saturating_add(bound.mul_f64(random.clamp(0.0, 1.0)))
@@ -82,8 +86,10 @@ mod tests {
     #[test]
     fn what_a_node_asks_for_is_waited_at_least() {
         let told = Pace::NotBefore(Duration::from_secs(3));
-        check(backoff(500, 10_000), &[told, told], &[3500, 4000]);
+        check(backoff(500, 10_000), &[told, told, told, told], &[6000, 6000, 6000, 7000]);
         assert_eq!(backoff(500, 10_000).wait(told, 0.0), Duration::from_secs(3));
+        check(backoff(500, 10_000), &[Pace::NotBefore(Duration::from_secs(3600))], &[3_630_000]);
+        check(backoff(500, 10_000), &[Pace::NotBefore(Duration::ZERO)], &[500]);
     }
 
     #[test]

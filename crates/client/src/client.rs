@@ -21,7 +21,9 @@ const QUEUED_COMMANDS: usize = 64;
 /// A connection to a node. Clones share it.
 ///
 /// Commands go out in the order in which their futures are first polled, and each waits for its answer; many may wait at
-/// a time. A command whose future is dropped before that may still be carried out, and disturbs no other.
+/// a time. On a connection that replaces another they go out among its subscriptions; see
+/// [the crate's documentation](crate#lost-connections). A command whose future is dropped before its answer may still be
+/// carried out, and disturbs no other.
 #[derive(Debug, Clone)]
 pub struct Client {
     calls: mpsc::Sender<Call>,
@@ -72,12 +74,14 @@ impl Client {
     /// # Errors
     /// As for every command: [`Error::Refused`] by the node, [`Error::Closed`] or [`Error::NotUnderstood`] when the
     /// connection ended, [`Error::TimedOut`] after [`Options::answer_timeout`]. With [`Options::reconnect`] it survives
-    /// the end of a connection, and after a time-out the subscription is still wanted: unsubscribe if it isn't.
+    /// the end of a connection, and after a time-out the subscription is still wanted: unsubscribe if it isn't. So is
+    /// one that was in force before and that the node can't grant for the moment: it is asked for again.
     pub async fn subscribe(&self, channel: &str) -> Result<(), Error> {
         self.call(|asker| Call::Subscribe { channel: channel.to_owned(), asker }).await
     }
 
-    /// Unsubscribes from `channel`. Without a connection that always succeeds.
+    /// Unsubscribes from `channel`. Without a connection that always succeeds, and so it does where a new connection is
+    /// not yet subscribed to it.
     ///
     /// # Errors
     /// As for [`Client::subscribe`].

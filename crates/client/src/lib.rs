@@ -43,9 +43,12 @@
 //!   again. Messages of the time between may be missing: delivery is at most once.
 //! - A node that is silent for two of its heartbeats is taken for dead, with and without reconnecting, except while
 //!   events wait for the user, for then nothing is read.
-//! - Subscriptions are kept in their order. One that the node can't grant for the moment, as while its broker is away, is
-//!   asked for again; one that it refuses for good is [`Event::SubscriptionLost`]. An unsubscription while there is no
-//!   connection holds for the next.
+//! - Subscriptions are asked for again in their order, 64 at a time. Other commands go out after the first 64, not after
+//!   all: with more subscriptions than that, or while some can't be granted, a publication may be sent before a
+//!   subscription that was asked for earlier. Who must receive what it publishes waits for [`Event::Reconnected`].
+//! - A subscription that the node can't grant for the moment, as while its broker is away, is asked for again; one that
+//!   it refuses for good is [`Event::SubscriptionLost`]. An unsubscription while there is no connection holds for the
+//!   next.
 //! - A command that was given while there is no connection waits for one, up to [`Options::answer_timeout`]. One whose
 //!   answer the connection took with it fails with what ended the connection, and is not repeated, since it may have been
 //!   carried out; `subscribe` and `unsubscribe` alone go on, since for them twice is once.

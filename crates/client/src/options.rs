@@ -27,7 +27,8 @@ impl Encoding {
 /// The wait before each attempt is a random time between zero and a bound, which doubles with every failure. A
 /// connection that ends before it has lasted for `most` counts as a failure, too. After close code 1012 (the node drains)
 /// the first bound is 200 ms at most; after 1013 (this client read too slowly) a second comes on top, after an HTTP
-/// refusal the node's `Retry-After`.
+/// refusal the node's `Retry-After`, and the bound is then at least as long as that, up to 30 s, so that clients that were
+/// told the same don't come back together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconnect {
     /// The first bound; 500 ms unless set, at least 10 ms.

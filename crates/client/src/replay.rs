@@ -34,15 +34,16 @@ impl Replay {
         self.asked += 1;
     }
 
-    /// The node has granted one, or refused it for good.
+    /// The node has answered one.
     pub(crate) fn settled(&mut self) {
         self.asked = self.asked.saturating_sub(1);
     }
 
-    /// The node can't grant `channel` now; `random` is in 0 to 1.
+    /// The node can't grant `channel` now, whoever asked for it; `random` is in 0 to 1.
     pub(crate) fn postponed(&mut self, channel: String, random: f64) {
-        self.settled();
-        self.missing.push_back(channel);
+        if !self.missing.contains(&channel) {
+            self.missing.push_back(channel);
+        }
         if self.pause.is_none() {
             self.pause = Instant::now().checked_add(self.backoff.wait(Pace::Backoff, random));
         }
@@ -104,9 +105,10 @@ mod tests {
     async fn what_cannot_be_granted_is_asked_for_after_a_pause() {
         let mut replay = replay(3);
         assert_eq!(ask(&mut replay).len(), 3);
-        replay.postponed("0".to_owned(), 1.0);
-        replay.postponed("1".to_owned(), 1.0);
-        replay.settled();
+        for channel in ["0", "1", "0"] {
+            replay.settled();
+            replay.postponed(channel.to_owned(), 1.0);
+        }
         assert!(replay.is_paused() && !replay.is_done());
         assert_eq!(ask(&mut replay).len(), 0);
         let (began, first) = (Instant::now(), Reconnect::default().first);

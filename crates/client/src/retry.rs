@@ -13,7 +13,7 @@ pub(crate) enum Pace {
     Soon,
     /// With the ordinary backoff.
     Backoff,
-    /// With the ordinary backoff, but not before this time has passed.
+    /// With the ordinary backoff, or one as long as this time where that is longer, after this time has passed.
     NotBefore(Duration),
 }
 

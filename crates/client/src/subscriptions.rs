@@ -62,11 +62,10 @@ impl Subscriptions {
         }
     }
 
-    /// Wants `channel` no longer.
-    pub(crate) fn forget(&mut self, channel: &str) {
-        if let Some(subscription) = self.wanted.shift_remove(channel) {
-            superseded(subscription.waiting);
-        }
+    /// Wants `channel` no longer; tells whether it was wanted.
+    pub(crate) fn forget(&mut self, channel: &str) -> bool {
+        let forgotten = self.wanted.shift_remove(channel);
+        forgotten.map(|subscription| superseded(subscription.waiting)).is_some()
     }
 
     /// Forgets askers who wait no longer, and tells how many are left.
@@ -78,22 +77,26 @@ impl Subscriptions {
         tidied.sum()
     }
 
-    /// Takes in the answer to command `id`, which asked for `channel`.
-    pub(crate) fn answered(&mut self, channel: &str, id: u64, answer: &Result<(), Refusal>) -> Standing {
-        let Some(subscription) = self.wanted.get_mut(channel).filter(|subscription| subscription.asked == id) else {
+    /// Takes in the answer to command `id`, which asked for `channel`; `again` if not the user did.
+    pub(crate) fn answered(&mut self, channel: &str, id: u64, again: bool, answer: &Result<(), Refusal>) -> Standing {
+        let Some(subscription) = self.wanted.get_mut(channel) else {
             return Standing::Kept;
         };
+        let (newest, established) = (subscription.asked == id, subscription.established);
         match answer {
-            Ok(()) => subscription.established = true,
-            Err(refusal) if in_force(refusal) => subscription.established = true,
-            Err(refusal) if subscription.established && !is_final(refusal) => return Standing::Later,
-            Err(_) => {
-                let established = subscription.established;
+            // The user has asked for it since. Until that is answered too, it must not pass for being in force.
+            Err(_) if !newest && again && established => Standing::Later,
+            _ if !newest => Standing::Kept,
+            Err(refusal) if established && !in_force(refusal) && !is_final(refusal) => Standing::Later,
+            Err(refusal) if !in_force(refusal) => {
                 self.wanted.shift_remove(channel);
-                return Standing::Lost { established };
+                Standing::Lost { established }
+            }
+            _ => {
+                subscription.established = true;
+                Standing::Kept
             }
         }
-        Standing::Kept
     }
 }
 
@@ -108,6 +111,11 @@ fn superseded(askers: Vec<Asker>) {
 /// Whether the node refused only because the subscription is in force already.
 pub(crate) fn in_force(refusal: &Refusal) -> bool {
     refusal.code == "already_subscribed"
+}
+
+/// Whether the node refused an unsubscription only because there is nothing to end.
+pub(crate) fn not_in_force(refusal: &Refusal) -> bool {
+    refusal.code == "not_subscribed"
 }
 
 /// Whether the node will refuse again. A code that is not known is taken for a failure that passes.
@@ -149,11 +157,11 @@ mod tests {
         ] {
             let mut subscriptions = Subscriptions::default();
             subscriptions.asked("news", 1);
-            assert_eq!(subscriptions.answered("news", 1, &refused(code)), new, "{code}");
+            assert_eq!(subscriptions.answered("news", 1, false, &refused(code)), new, "{code}");
             subscriptions.asked("news", 2);
-            assert_eq!(subscriptions.answered("news", 2, &Ok(())), Standing::Kept);
+            assert_eq!(subscriptions.answered("news", 2, false, &Ok(())), Standing::Kept);
             subscriptions.asked("news", 3);
-            assert_eq!(subscriptions.answered("news", 3, &refused(code)), established, "{code}");
+            assert_eq!(subscriptions.answered("news", 3, false, &refused(code)), established, "{code}");
             let lost = established == Standing::Lost { established: true };
             assert_eq!(subscriptions.contains("news"), !lost, "{code}");
         }
@@ -164,11 +172,17 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.asked("news", 1);
         subscriptions.forget("news");
-        assert_eq!(subscriptions.answered("news", 1, &Ok(())), Standing::Kept);
+        assert_eq!(subscriptions.answered("news", 1, false, &Ok(())), Standing::Kept);
         assert!(!subscriptions.contains("news"));
         subscriptions.asked("news", 3);
-        assert_eq!(subscriptions.answered("news", 1, &refused("channel_limit")), Standing::Kept);
+        assert_eq!(subscriptions.answered("news", 1, false, &refused("channel_limit")), Standing::Kept);
         assert!(subscriptions.contains("news"));
+        subscriptions.answered("news", 3, false, &Ok(()));
+        subscriptions.asked("news", 4);
+        subscriptions.asked("news", 5);
+        assert_eq!(subscriptions.answered("news", 4, false, &refused("broker_unavailable")), Standing::Kept);
+        assert_eq!(subscriptions.answered("news", 4, true, &refused("broker_unavailable")), Standing::Later);
+        assert_eq!(subscriptions.answered("news", 5, false, &refused("broker_unavailable")), Standing::Later);
     }
 
     #[test]

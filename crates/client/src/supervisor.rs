@@ -37,8 +37,8 @@ impl Supervisor {
         let _ = end.set(error);
         // Who waits for an answer finds the reason.
         drop(unanswered);
-        let User { calls, events, .. } = self.user;
-        drop(calls);
+        let User { calls, events, subscriptions, .. } = self.user;
+        drop((calls, subscriptions));
         events.drain().await;
     }
 

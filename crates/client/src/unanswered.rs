@@ -11,8 +11,8 @@ const MOST: usize = 1024;
 pub(crate) enum Asked {
     /// To subscribe to `channel`; `again` if an earlier connection was subscribed or asked to.
     Subscribe { channel: String, askers: Vec<Asker>, again: bool },
-    /// To unsubscribe.
-    Unsubscribe(Asker),
+    /// To unsubscribe; `wanted` if the user had asked for the subscription.
+    Unsubscribe { asker: Asker, wanted: bool },
     /// Anything else.
     Other(Asker),
 }
@@ -21,7 +21,7 @@ impl Asked {
     fn is_awaited(&self) -> bool {
         match self {
             Self::Subscribe { askers, again, .. } => *again || askers.iter().any(|asker| !asker.is_closed()),
-            Self::Unsubscribe(asker) | Self::Other(asker) => !asker.is_closed(),
+            Self::Unsubscribe { asker, .. } | Self::Other(asker) => !asker.is_closed(),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Unanswered {
             // Who stopped waiting doesn't want the answer.
             match asked {
                 Asked::Subscribe { channel, askers, .. } => subscriptions.unanswered(&channel, askers),
-                Asked::Unsubscribe(asker) => drop(asker.send(Ok(()))),
+                Asked::Unsubscribe { asker, .. } => drop(asker.send(Ok(()))),
                 Asked::Other(asker) => drop(asker.send(Err(error.clone()))),
             }
         }

@@ -9,8 +9,8 @@ use crate::{
 use std::pin::pin;
 use tokio::{sync::mpsc, time::Instant};
 
-/// Calls that may wait for the next connection.
-const KEPT: usize = 1024;
+/// The fewest calls that are taken before those are forgotten that nobody waits for any more.
+const UNTIDIED: usize = 1024;
 
 /// What the user asks, is told, and wants.
 #[derive(Debug)]
@@ -37,26 +37,37 @@ impl User {
         }
     }
 
-    /// Serves the user while `work` goes on without a connection.
+    /// Serves the user while `work` goes on without a connection. All calls are taken, for any may stand before one
+    /// that can be settled now; those kept are bounded by how many the user waits for at a time.
     ///
     /// # Errors
     /// The end that the user asks for.
     pub(crate) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
-        let mut room = KEPT.saturating_sub(self.calls.tidy() + self.subscriptions.tidy());
+        let mut room = self.tidy();
         loop {
             let Self { calls, events, .. } = self;
             tokio::select! {
                 biased;
                 () = events.unwanted(), if calls.handles_gone() => return Err(closed()),
                 () = events.room(), if events.is_full() => events.refill(),
-                call = calls.next_new(), if room > 0 => {
-                    room -= 1;
-                    self.take(call)?;
-                }
+                // Before calls, which may come without a pause.
                 done = &mut work => return Ok(done),
+                call = calls.next_new() => {
+                    self.take(call)?;
+                    room -= 1;
+                    if room == 0 {
+                        room = self.tidy();
+                    }
+                }
             }
         }
+    }
+
+    /// Forgets who waits no longer, and tells how many calls to take before the next time: as many as there are left,
+    /// so that looking through them costs a call no more when there are many.
+    fn tidy(&mut self) -> usize {
+        (self.calls.tidy() + self.subscriptions.tidy()).max(UNTIDIED)
     }
 
     fn take(&mut self, call: Option<Call>) -> Result<(), Error> {

@@ -5,13 +5,14 @@ mod scripted;
 
 use bytes::Bytes;
 use fanwire_client::{Client, Closed, Error, Event, Events, Options, Reconnect, Refusal};
-use futures_util::SinkExt;
+use futures_util::{FutureExt, SinkExt, future::join_all};
 use scripted::Node;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    task,
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
@@ -37,7 +38,9 @@ impl Address {
 
     /// An attempt at a connection, which waits for the answer.
     async fn attempt(&self) -> TcpStream {
-        self.listener.accept().await.unwrap().0
+        let stream = self.listener.accept().await.unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        stream
     }
 
     /// The next connection, welcomed by node 1, 2 and so on.
@@ -319,6 +322,66 @@ async fn a_subscription_that_cannot_be_granted_yet_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn nor_is_it_lost_if_the_user_asks_for_it_meanwhile() {
+    let mut address = Address::new().await;
+    let (client, mut events, mut node) = address.client(reconnecting()).await;
+    subscribe(&client, &mut node, &["a"]).await;
+    node.close(1012).await;
+    let mut node = address.node().await;
+    let first = node.hear().await.unwrap();
+    let refusing = async {
+        let second = node.hear().await.unwrap();
+        for command in [&first, &second] {
+            assert_eq!((&command["type"], &command["channel"]), (&json!("subscribe"), &json!("a")));
+            node.refuse(command, "broker_unavailable").await;
+        }
+    };
+    let (subscribed, ()) = tokio::join!(client.subscribe("a"), refusing);
+    assert_eq!(subscribed, Err(refused("broker_unavailable").into()));
+    disconnected(&mut events).await;
+    assert_eq!(events.next().now_or_never(), None);
+    node.grant("subscribe", &["a"]).await;
+    reconnected(&mut events, 2).await;
+    // And so it is once all is in force.
+    let (subscribed, ()) = tokio::join!(client.subscribe("a"), async {
+        let command = node.hear().await.unwrap();
+        node.refuse(&command, "internal").await;
+    });
+    assert_eq!(subscribed, Err(refused("internal").into()));
+    node.grant("subscribe", &["a"]).await;
+}
+
+#[tokio::test]
+async fn what_is_subscribed_again_can_be_unsubscribed_before_it_is() {
+    let mut address = Address::new().await;
+    let (client, mut events, mut node) = address.client(reconnecting()).await;
+    subscribe(&client, &mut node, &["a"]).await;
+    node.close(1012).await;
+    let mut node = address.node().await;
+    let first = node.hear().await.unwrap();
+    node.refuse(&first, "broker_unavailable").await;
+    let refusing = async {
+        // It may have asked again in between.
+        while let Some(command) = node.hear().await {
+            if command["type"] == "unsubscribe" {
+                return node.refuse(&command, "not_subscribed").await;
+            }
+            node.refuse(&command, "broker_unavailable").await;
+        }
+    };
+    let (unsubscribed, ()) = tokio::join!(client.unsubscribe("a"), refusing);
+    assert_eq!(unsubscribed, Ok(()));
+    disconnected(&mut events).await;
+    reconnected(&mut events, 2).await;
+    // It is known no longer, so this is a mistake.
+    let (unsubscribed, ()) = tokio::join!(client.unsubscribe("a"), async {
+        let command = node.hear().await.unwrap();
+        node.refuse(&command, "not_subscribed").await;
+    });
+    assert_eq!(unsubscribed, Err(refused("not_subscribed").into()));
+}
+
+#[tokio::test]
 async fn a_refused_subscription_is_not_wanted_of_the_next_connection() {
     let mut address = Address::new().await;
     let (client, mut events, mut node) = address.client(reconnecting()).await;
@@ -375,6 +438,27 @@ async fn refused_upgrades_are_tried_again_unless_that_is_useless() {
     let refused = Error::Http { status: 403, body: "no".to_owned(), retry_after: None };
     assert_eq!(events.next().await, Err(refused.clone()));
     assert_eq!(client.ping().await, Err(refused));
+}
+
+#[tokio::test]
+async fn whoever_waits_learns_of_the_end_even_if_events_are_not_taken() {
+    let mut address = Address::new().await;
+    let options = Options { event_queue: 1, ..reconnecting() };
+    let (client, mut events, mut node) = address.client(options).await;
+    node.publish("news", "1").await;
+    node.close(1012).await;
+    let attempt = address.attempt().await;
+    let refusing = async {
+        // Answered without a connection, after the subscription was taken up.
+        client.unsubscribe("sport").await.unwrap();
+        answer(attempt, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+    };
+    let (subscribed, ()) = tokio::join!(client.subscribe("news"), refusing);
+    let refused = Error::Http { status: 403, body: "no".to_owned(), retry_after: None };
+    assert_eq!(subscribed, Err(refused.clone()));
+    assert_eq!(events.next().await.unwrap(), message("news", "1"));
+    assert_eq!(disconnected(&mut events).await, closed(1012));
+    assert_eq!(events.next().await, Err(refused));
 }
 
 #[tokio::test]
@@ -502,6 +586,67 @@ async fn so_is_whoever_drops_everything() {
     node.close(1012).await;
     let attempt = address.attempt().await;
     disconnected(&mut events).await;
+    drop(client);
+    drop(events);
+    gone(attempt).await;
+}
+
+/// More than any queue of a client has room for.
+const MANY: usize = 3000;
+
+/// A client in the middle of an attempt at its second connection, which lasts for as long as the test wants.
+async fn attempting(address: &mut Address) -> (Client, Events, TcpStream) {
+    let options = Options { connect_timeout: Duration::from_secs(3600), ..reconnecting() };
+    let (client, mut events, node) = address.client(options).await;
+    node.close(1012).await;
+    let attempt = address.attempt().await;
+    disconnected(&mut events).await;
+    (client, events, attempt)
+}
+
+/// Gives `client` many commands that nobody waits for.
+async fn give_up_many(client: &Client) {
+    for number in 0..MANY {
+        assert_eq!(client.publish("given up", "x").now_or_never(), None);
+        assert_eq!(client.subscribe("news").now_or_never(), None);
+        // It takes them up meanwhile.
+        assert_eq!(client.unsubscribe("news").await, Ok(()), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn however_many_commands_were_given_up_the_next_are_taken() {
+    let mut address = Address::new().await;
+    let (client, mut events, attempt) = attempting(&mut address).await;
+    give_up_many(&client).await;
+    let next = async {
+        let mut node = address.welcome(attempt, 20.0).await;
+        node.grant("publish", &["second"]).await;
+    };
+    let (published, ()) = tokio::join!(client.publish("second", "x"), next);
+    assert_eq!(published, Ok(()));
+    reconnected(&mut events, 2).await;
+}
+
+#[tokio::test]
+async fn however_many_commands_wait_closing_ends_them() {
+    let mut address = Address::new().await;
+    let (client, mut events, attempt) = attempting(&mut address).await;
+    let publishing = join_all((0..MANY).map(|_| client.publish("news", "x")));
+    let (published, ()) = tokio::join!(publishing, client.clone().close());
+    assert!(published.iter().all(|answer| matches!(answer, Err(Error::Closed(_)))), "{:?}", published.first());
+    assert!(matches!(events.next().await, Err(Error::Closed(Closed { code: None, .. }))));
+    gone(attempt).await;
+}
+
+#[tokio::test]
+async fn however_many_commands_were_given_up_dropping_everything_ends_them() {
+    let mut address = Address::new().await;
+    let (client, events, attempt) = attempting(&mut address).await;
+    for _ in 0..MANY {
+        assert_eq!(client.publish("given up", "x").now_or_never(), None);
+        task::yield_now().await;
+    }
     drop(client);
     drop(events);
     gone(attempt).await;

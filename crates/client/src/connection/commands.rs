@@ -26,10 +26,10 @@ impl Connection<'_> {
             Some(Call::Close) => Err(Stop::Done),
             Some(Call::Subscribe { channel, asker }) => self.subscribe(channel, Some(asker), false),
             Some(Call::Unsubscribe { channel, asker }) => {
-                self.user.subscriptions.forget(&channel);
+                let wanted = self.user.subscriptions.forget(&channel);
                 let id = self.ids.next();
                 let command = wire::encode(self.encoding, id, Command::Unsubscribe { channel: &channel })?;
-                self.send(id, command, Asked::Unsubscribe(asker))
+                self.send(id, command, Asked::Unsubscribe { asker, wanted })
             }
             // Nobody would learn whether it was carried out.
             Some(Call::Send { asker, .. }) if asker.is_closed() => Ok(()),
@@ -75,7 +75,13 @@ impl Connection<'_> {
         match self.unanswered.remove(id) {
             None => {}
             Some(Asked::Subscribe { channel, askers, again }) => self.subscribed(id, channel, askers, again, answer),
-            Some(Asked::Unsubscribe(asker) | Asked::Other(asker)) => {
+            // The user had it, and this connection not yet or not now.
+            Some(Asked::Unsubscribe { asker, wanted: true })
+                if answer.as_ref().is_err_and(subscriptions::not_in_force) =>
+            {
+                let _ = asker.send(Ok(()));
+            }
+            Some(Asked::Unsubscribe { asker, .. } | Asked::Other(asker)) => {
                 // Whoever stopped waiting doesn't want the answer.
                 let _ = asker.send(answer.map_err(Error::Refused));
             }
@@ -94,20 +100,20 @@ impl Connection<'_> {
         if again && answer.as_ref().is_err_and(subscriptions::in_force) {
             answer = Ok(());
         }
-        let standing = self.user.subscriptions.answered(&channel, id, &answer);
+        let standing = self.user.subscriptions.answered(&channel, id, again, &answer);
         let mut told = false;
         for asker in askers {
             told |= asker.send(answer.clone().map_err(Error::Refused)).is_ok();
         }
+        if again {
+            self.replay.settled();
+        }
         match (&standing, answer) {
-            (Standing::Later, _) if again => return self.replay.postponed(channel, rand::random()),
+            (Standing::Later, _) => self.replay.postponed(channel, rand::random()),
             (Standing::Lost { established }, Err(refusal)) if *established || !told => {
                 self.user.events.tell(Event::SubscriptionLost { channel, refusal });
             }
             _ => {}
-        }
-        if again {
-            self.replay.settled();
         }
     }
 }
