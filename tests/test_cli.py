@@ -144,8 +144,9 @@ def test_a_node_that_goes_ends_sub_with_the_reason(start_node, tmp_path):
 
 
 def test_a_broker_that_is_away_is_told(redis, start_node, tmp_path):
+    node = start_node(redis)
     redis.kill()
-    node = start_node.make(redis).start()
+    wait_until(lambda: not node.ready(), "readiness lost")
     result = run("pub", *here(node), "news", "x", cwd=tmp_path)
     assert result.returncode == REFUSED and "broker_unavailable" in result.stderr, result
 

@@ -6,6 +6,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from harness.clients import Json, MessagePack, native, plain
 from harness.ledger import Ledger
@@ -244,10 +245,13 @@ async def test_a_node_starts_without_redis_and_becomes_ready_with_it(redis, star
     redis.kill()
     node = start_node.make(redis).start()
     assert node.health("ready").status == 503
+    with pytest.raises(InvalidStatus) as refused:
+        async with native(node):
+            pass
+    assert refused.value.response.status_code == 503
+    redis.start()
+    await until(node.ready, "readiness")
     async with native(node) as client:
-        await client.refused(AWAY, "subscribe", channel="news")
-        redis.start()
-        await until(node.ready, "readiness")
         await client.ok("subscribe", channel="news")
         await client.ok("publish", channel="news", content=1)
         # What it missed before it ever had a link may be told as a gap.
