@@ -10,6 +10,7 @@ from harness.haproxy import HAProxy
 from harness.nginx import Nginx
 from harness.node import Node
 from harness.redis_server import RedisServer
+from harness.sentinels import Trio
 
 FULL = bool(os.environ.get("TESTS_FULL"))
 _LOG_TAIL = 6000
@@ -102,3 +103,13 @@ def redis(tmp_path_factory):
     server = RedisServer(tmp_path_factory.mktemp("redis")).start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def trio(tmp_path_factory):
+    """A primary, two replicas and three Sentinels that know each other."""
+    trio = Trio(tmp_path_factory.mktemp("trio"))
+    try:
+        yield trio.start()
+    finally:
+        trio.end()

@@ -82,6 +82,7 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
         outbox__limit="128KiB",
         outbox__kernel="32KiB",
         close__timeout="300ms",
+        namespaces__kept__history__size=2,
     )
     seen: set[str] = set()
 
@@ -115,6 +116,13 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
         await one.refused("broker_unavailable", "publish", channel="news", content=1)
         redis.start()
         await until(node.ready, "readiness")
+        for number in range(2):
+            await one.ok("subscribe", channel=f"kept:{number}")
+            await one.ok("publish", channel=f"kept:{number}", content=1)
+        redis.command("FLUSHALL")
+        await one.ok("publish", channel="kept:0", content=2)
+        await two.ok("subscribe", channel="kept:1", recover={"epoch": "unheard", "offset": 1})
+        await until(lambda: node.metrics().value("fanwire_history_lost_total") > 0, "something lost")
         look()
     families = {name for name in node.metrics().types if name.startswith("fanwire_")}
     assert families - seen == families & QUIET.keys()
@@ -169,7 +177,7 @@ def test_what_is_not_there_is_404_and_what_is_is_said(node):
 def test_a_node_without_redis_shows_nothing_of_a_link(redis, start_node):
     families = lambda node: {name for name in node.metrics().types if name.startswith("fanwire_broker_")}
     alone, joined = families(start_node()), families(start_node(redis))
-    common = ("link_up", "publish_seconds", "received_total", "subscriptions")
+    common = ("history_seconds", "link_up", "publish_seconds", "received_total", "subscriptions")
     assert alone == {f"fanwire_broker_{name}" for name in common}
     assert alone < joined and "fanwire_broker_reconnects_total" in joined
 

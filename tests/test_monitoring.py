@@ -151,7 +151,7 @@ class TestDashboard:
 def cluster(tmp_path_factory, module_nodes):
     """Three nodes on one Redis."""
     server = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield [module_nodes(server) for _ in range(3)]
+    yield [module_nodes(server, namespaces__kept__history__size=10) for _ in range(3)]
     server.kill()
 
 
@@ -161,6 +161,8 @@ async def traffic(cluster, rounds: int = 1) -> None:
         async with native(node) as one, native(node, MessagePack) as two, plain(node) as three:
             for client in (one, two):
                 await client.ok("subscribe", channel="news")
+            await one.ok("publish", channel="kept:news", content=0)
+            await one.ok("subscribe", channel="kept:news", recover={"epoch": "unheard", "offset": 1})
             for number in range(rounds):
                 await one.ok("publish", channel="news", content=number)
             await three.broadcast("x")

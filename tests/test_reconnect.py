@@ -63,6 +63,7 @@ def test_it_gets_what_is_published_after_a_node_is_back(start_node, start_at, re
         start_at()
         back = json.loads(sub.wait_for_lines(3)[2])
         assert back["type"] == "reconnected" and back["connection"][0] == back["node"] and back["seconds"] > 0, back
+        assert [back[key] for key in ("recovered", "unknown", "lost", "broadcasts")] == [0, 2, 0, "unknown"], back
         for channel in ("news", "sport"):
             publish(other.port, tmp_path, channel, "after")
         assert [json.loads(line) for line in sub.wait_for_lines(5)[3:]] == [

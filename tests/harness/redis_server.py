@@ -19,11 +19,13 @@ class RedisServer:
     The port stays the same over every stop, kill and start.
     """
 
-    def __init__(self, directory: Path, password: str | None = None):
+    def __init__(self, directory: Path, password: str | None = None, options: dict[str, object] | None = None):
         assert BINARY, "neither redis-server nor valkey-server is on PATH; tests/run installs it"
         self.directory = directory
         self.password = password
         self.port = free_port()
+        #: What else goes into its configuration.
+        self.options = options or {}
         self.log = directory / "redis.log"
         self._process: subprocess.Popen | None = None
 
@@ -51,6 +53,7 @@ class RedisServer:
         options = {"port": self.port, "bind": "127.0.0.1", "appendonly": "no", "dir": self.directory}
         if self.password:
             options["requirepass"] = self.password
+        options |= self.options
         pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
         return [BINARY, *pairs, "--save", ""]
 
@@ -62,6 +65,10 @@ class RedisServer:
             return self.command("PING") == "PONG"
         except OSError:
             return False
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Ends it in an orderly way."""
@@ -86,11 +93,16 @@ class RedisServer:
 
     def command(self, *words):
         """Carries out one command over a connection of its own and returns the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=3) as connection:
-            with connection.makefile("rwb") as stream:
-                if self.password:
-                    _call(stream, "AUTH", self.password)
-                return _call(stream, *words)
+        return call(self.port, *words, password=self.password)
+
+
+def call(port: int, *words, password: str | None = None):
+    """Carries out one command at `port` of 127.0.0.1 and returns the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
+        with connection.makefile("rwb") as stream:
+            if password:
+                _call(stream, "AUTH", password)
+            return _call(stream, *words)
 
 
 def _call(stream, *words):

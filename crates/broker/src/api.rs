@@ -1,7 +1,7 @@
 //! What the node asks of a broker.
 
-use fanwire_protocol::ChannelName;
 pub use fanwire_protocol::Delivery;
+use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use thiserror::Error;
@@ -76,15 +76,86 @@ pub enum SubscribeError {
     Timeout,
 }
 
+/// What is kept of a channel, or of the broadcasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How many publications at most, at least 1.
+    pub size: u32,
+    /// How long after the newest publication all of it is kept, at least 1 ms. The place of the newest is known for
+    /// a day more: so a target that is quiet for longer goes on in the same epoch.
+    pub ttl: Duration,
+}
+
+/// How much longer than the publications the newest place is kept.
+pub(crate) const PLACE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the answer to an idempotency key is remembered.
+pub const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+
+/// How many publications a [`Page`] has at most, whatever is asked for.
+pub const MAX_PAGE: u32 = 256;
+
+/// A publication as the node hands it to the broker.
+#[derive(Debug, Clone)]
+pub struct Publishing {
+    /// What is published, and to whom.
+    pub delivery: Delivery,
+    /// What is kept of its target's publications; `None` for a target without history.
+    pub retention: Option<Retention>,
+    /// With a key, the same publication again is answered with the place of the first one, and not published, for
+    /// [`REMEMBERED`]. It says nothing where there is no retention.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// Which part of a history is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// Of a channel, or of the broadcasts.
+    pub target: Target,
+    /// What comes behind this place (with `reverse`: before it); from the oldest (newest) on where absent.
+    pub since: Option<Position>,
+    /// How many publications at most, and never more than [`MAX_PAGE`]; 0 asks for the newest place, and with `since`
+    /// whether nothing is missing behind that.
+    pub limit: u32,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// A part of a history, read at one moment.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The newest place. A target that nobody has published to has one as well, with offset 0.
+    pub newest: Position,
+    /// In the order that was asked for, each at its place, without gaps among them. Where [`Query::since`] is of
+    /// another epoch, they begin where they would without it.
+    pub publications: Vec<Delivery>,
+    /// Whether nothing is missing between [`Query::since`] and the first of them. `false` where that place is of
+    /// another epoch, is ahead of the newest, or was followed (with `reverse`: preceded) by something that isn't kept
+    /// any more. `true` without `since`.
+    pub complete: bool,
+}
+
+/// Why a history could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The link to the broker is down.
+    #[error("not read: {0}")]
+    Unavailable(String),
+    /// The broker did not answer in time.
+    #[error("the broker did not answer in time")]
+    Timeout,
+}
+
 /// A publication that the broker has taken in; it resolves to the outcome within 2 s of being published.
 /// A sender that was dropped counts as [`PublishError::Timeout`].
-pub type Accepted = oneshot::Receiver<Result<(), PublishError>>;
+/// It resolves to the publication's place, where there is a history.
+pub type Accepted = oneshot::Receiver<Result<Option<Position>, PublishError>>;
 
 /// What joins the nodes of a cluster.
 pub trait Broker: Send + Sync + 'static {
     /// Takes in a publication. The future resolves as soon as its place in the order is fixed: publications taken in
     /// one after the other keep their order. It waits while too many are on their way, but never longer than 2 s.
-    fn publish(&self, delivery: Delivery) -> BoxFuture<'static, Result<Accepted, PublishError>>;
+    fn publish(&self, publishing: Publishing) -> BoxFuture<'static, Result<Accepted, PublishError>>;
 
     /// Brings what is published to `channel` into the feed. Resolves when the broker has confirmed it, within 2 s; at
     /// once where it is so already. What anyone publishes later arrives.
@@ -97,6 +168,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Brings no more of `channel` into the feed. Takes effect in the order of calls: a later
     /// [`subscribe`](Self::subscribe) wins, whatever is on its way.
     fn unsubscribe(&self, channel: &ChannelName);
+
+    /// Reads a part of a history, within 2 s. Whatever was acknowledged before the call is in it, if it is kept.
+    fn history(&self, query: Query, retention: Retention) -> BoxFuture<'static, Result<Page, ReadError>>;
 
     /// Whether the broker can be used, as it changes.
     fn link(&self) -> watch::Receiver<LinkState>;

@@ -7,9 +7,12 @@
 //! | `x` | the connection to leave out: `[node, sequence]` | where there is one |
 //! | `t` | when it was published, in microseconds since the Unix epoch | always |
 //! | `c` | the channel | absent from a broadcast |
-//! | `o`, `e` | offset and epoch in the channel's history | where there is history |
 //! | `k` | how the content is encoded: 0 JSON, 1 MessagePack, 2 binary | always |
 //! | `d` | the content, as bytes | always |
+//! | `o`, `e` | offset and epoch in the history of the channel, or of the broadcasts | where there is history |
+//!
+//! A place is known only where it is given. So `o` and `e` stand last: a node writes the [`beginning`], and who gives
+//! the place appends it.
 //!
 //! Old and new nodes meet during a rolling upgrade. So unknown keys are skipped, keys are never given another meaning,
 //! and the version grows only when nodes of the older one must not read on.
@@ -17,7 +20,8 @@
 use crate::Delivery;
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, NodeId, Publication, Target, channel::InvalidChannelName, content::ContentKind,
+    ChannelName, ConnectionId, Content, Epoch, NodeId, Position, Publication, Target, channel::InvalidChannelName,
+    content::ContentKind, position::InvalidEpoch,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
@@ -33,17 +37,6 @@ pub struct Envelope {
     pub origin: NodeId,
     /// What it published.
     pub delivery: Delivery,
-    /// Its place in the channel's history, where there is one.
-    pub position: Option<Position>,
-}
-
-/// A place in a channel's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Position {
-    /// Which history: a new one begins when the old is lost.
-    pub epoch: String,
-    /// The how manieth publication, from 1.
-    pub offset: u64,
 }
 
 /// Why bytes are no envelope.
@@ -64,12 +57,15 @@ pub enum InvalidEnvelope {
     /// An encoding of content that this node does not know.
     #[error("{0} is no kind of content: 0, 1 and 2 are")]
     Kind(u8),
+    /// The epoch has no valid name.
+    #[error("no epoch: {0}")]
+    Epoch(#[from] InvalidEpoch),
     /// The content is not what its kind says.
     #[error("invalid content: {0}")]
     Content(String),
 }
 
-/// Writes a publication of node `origin`.
+/// Writes a publication of node `origin`, with its place where it has one.
 ///
 /// # Errors
 ///
@@ -87,9 +83,25 @@ pub fn encode(origin: NodeId, delivery: &Delivery) -> Result<Vec<u8>, rmp_serde:
         },
         k: number(kind),
         d: Bin(data),
+        o: delivery.publication.position.as_ref().map(|place| place.offset),
+        e: delivery.publication.position.as_ref().map(|place| &place.epoch),
     };
     let mut bytes = Vec::with_capacity(data.len() + OVERHEAD);
     outgoing.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())?;
+    Ok(bytes)
+}
+
+/// Writes all of an envelope but its last two entries, `o` and `e`. The publication has no place yet.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn beginning(origin: NodeId, delivery: &Delivery) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    let mut bytes = encode(origin, delivery)?;
+    if let Some(header) = bytes.first_mut() {
+        // A map of fewer than 16 entries has their number in its first byte, and no envelope has as many.
+        *header += 2;
+    }
     Ok(bytes)
 }
 
@@ -110,14 +122,18 @@ pub fn decode(bytes: &Bytes) -> Result<Envelope, InvalidEnvelope> {
     };
     let content = Content::from_parts(kind(incoming.k)?, bytes.slice_ref(incoming.d))
         .map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
+    let publication = Publication::new(target, content);
+    let publication = match incoming.o.zip(incoming.e) {
+        Some((offset, epoch)) => publication.at(Position { epoch: Epoch::parse(epoch)?, offset }),
+        None => publication,
+    };
     Ok(Envelope {
         origin: node(incoming.n)?,
         delivery: Delivery {
-            publication: Arc::new(Publication::new(target, content)),
+            publication: Arc::new(publication),
             except: incoming.x.map(|(n, sequence)| node(n).map(|n| ConnectionId(n, sequence))).transpose()?,
             published_at: incoming.t,
         },
-        position: incoming.o.zip(incoming.e).map(|(offset, epoch)| Position { epoch: epoch.into(), offset }),
     })
 }
 
@@ -144,6 +160,10 @@ struct Outgoing<'a> {
     c: Option<&'a str>,
     k: u8,
     d: Bin<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    o: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<&'a Epoch>,
 }
 
 /// Serde writes a slice of bytes as an array of numbers unless it is told that it is binary.
@@ -167,10 +187,10 @@ struct Incoming<'a> {
     x: Option<(u64, u64)>,
     t: u64,
     c: Option<&'a str>,
-    o: Option<u64>,
-    e: Option<&'a str>,
     k: u8,
     d: &'a [u8],
+    o: Option<u64>,
+    e: Option<&'a str>,
 }
 
 fn node(number: u64) -> Result<NodeId, InvalidEnvelope> {

@@ -1,9 +1,15 @@
-//! The embedded broker: joins a node with itself.
+//! The embedded broker: joins a node with itself. What it keeps lasts as long as the process.
+
+mod answers;
+mod archive;
+mod schedule;
 
 use crate::{
-    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, PublishError, SubscribeError, feed, metrics::BrokerMetrics,
+    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention,
+    SubscribeError, feed, metrics::BrokerMetrics,
 };
-use fanwire_protocol::{ChannelName, Target};
+use archive::Archive;
+use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
 use futures_util::future::BoxFuture;
 use std::{
     collections::HashSet,
@@ -32,6 +38,7 @@ pub struct MemoryBroker {
 struct Shared {
     feed: mpsc::Sender<FeedItem>,
     subscribed: Mutex<HashSet<ChannelName>>,
+    archive: Mutex<Archive>,
     metrics: BrokerMetrics,
 }
 
@@ -40,7 +47,8 @@ impl MemoryBroker {
     pub fn start(metrics: BrokerMetrics) -> (Arc<Self>, Feed) {
         let (sender, receiver) = feed(CAPACITY);
         metrics.link_up.set(1);
-        let shared = Arc::new(Shared { feed: sender, subscribed: Mutex::default(), metrics });
+        let shared =
+            Arc::new(Shared { feed: sender, subscribed: Mutex::default(), archive: Mutex::default(), metrics });
         (Arc::new(Self { shared, link: watch::Sender::new(LinkState::Up) }), receiver)
     }
 
@@ -52,17 +60,41 @@ impl MemoryBroker {
 }
 
 impl Shared {
-    async fn publish(&self, delivery: Delivery) -> Result<(), PublishError> {
+    async fn publish(&self, publishing: Publishing) -> Result<Option<Position>, PublishError> {
         let unavailable = |reason: &str| PublishError::Unavailable(reason.to_owned());
         let room = match timeout(PATIENCE, self.feed.reserve()).await {
             Ok(room) => room.map_err(|_| unavailable("the node is stopping"))?,
             Err(_) => return Err(unavailable("the node is behind; try again later")),
         };
+        let Publishing { delivery, retention, idempotency_key } = publishing;
+        let Some(retention) = retention else {
+            self.deliver(delivery, room);
+            return Ok(None);
+        };
+        Ok(Some(self.keep(&delivery, retention, idempotency_key, room)))
+    }
+
+    fn keep(
+        &self,
+        delivery: &Delivery,
+        retention: Retention,
+        key: Option<IdempotencyKey>,
+        room: mpsc::Permit<'_, FeedItem>,
+    ) -> Position {
+        // Held until it is in the feed: the order there is that of offsets.
+        let mut archive = self.archive();
+        let (place, delivery) = archive.append(delivery, retention, key, Instant::now());
+        if let Some(delivery) = delivery {
+            self.deliver(delivery, room);
+        }
+        place
+    }
+
+    fn deliver(&self, delivery: Delivery, room: mpsc::Permit<'_, FeedItem>) {
         if self.is_wanted(&delivery) {
             self.metrics.received.inc();
             room.send(FeedItem::Deliveries(vec![delivery]));
         }
-        Ok(())
     }
 
     fn is_wanted(&self, delivery: &Delivery) -> bool {
@@ -76,16 +108,21 @@ impl Shared {
         // A set is never left half changed.
         self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn archive(&self) -> MutexGuard<'_, Archive> {
+        // Nothing in there panics.
+        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Broker for MemoryBroker {
-    fn publish(&self, delivery: Delivery) -> BoxFuture<'static, Result<Accepted, PublishError>> {
+    fn publish(&self, publishing: Publishing) -> BoxFuture<'static, Result<Accepted, PublishError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let since = Instant::now();
-            let outcome = shared.publish(delivery).await;
+            let outcome = shared.publish(publishing).await;
             shared.metrics.published(&outcome, since.elapsed());
-            outcome.map(|()| acknowledged())
+            outcome.map(acknowledged)
         })
     }
 
@@ -102,15 +139,25 @@ impl Broker for MemoryBroker {
         });
     }
 
+    fn history(&self, query: Query, retention: Retention) -> BoxFuture<'static, Result<Page, ReadError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let since = Instant::now();
+            let outcome = Ok(shared.archive().page(&query, retention, since));
+            shared.metrics.history(&outcome, since.elapsed());
+            outcome
+        })
+    }
+
     fn link(&self) -> watch::Receiver<LinkState> {
         self.link.subscribe()
     }
 }
 
-fn acknowledged() -> Accepted {
+fn acknowledged(place: Option<Position>) -> Accepted {
     let (answer, accepted) = oneshot::channel();
     // The receiver is in our hands.
-    let _ = answer.send(Ok(()));
+    let _ = answer.send(Ok(place));
     accepted
 }
 
@@ -129,9 +176,10 @@ mod tests {
         ChannelName::parse(name).unwrap()
     }
 
-    fn delivery(target: Target, text: &str) -> Delivery {
+    fn plain(target: Target, text: &str) -> Publishing {
         let publication = Arc::new(Publication::new(target, Content::string(text)));
-        Delivery { publication, except: None, published_at: 7 }
+        let delivery = Delivery { publication, except: None, published_at: 7 };
+        Publishing { delivery, retention: None, idempotency_key: None }
     }
 
     fn content(item: FeedItem) -> Vec<Content> {
@@ -151,8 +199,8 @@ mod tests {
             (Target::Broadcast, "2"),
             (Target::Channel(channel("a")), "3"),
         ] {
-            let accepted = broker.publish(delivery(target, text)).await.unwrap();
-            assert_eq!(accepted.await.unwrap(), Ok(()));
+            let accepted = broker.publish(plain(target, text)).await.unwrap();
+            assert_eq!(accepted.await.unwrap(), Ok(None));
         }
         for text in ["1", "2", "3"] {
             assert_eq!(content(feed.recv().await.unwrap()), [Content::string(text)]);
@@ -165,14 +213,14 @@ mod tests {
     async fn publishing_waits_for_room_and_then_says_so() {
         let (broker, mut feed) = start();
         for _ in 0..CAPACITY {
-            broker.publish(delivery(Target::Broadcast, "x")).await.unwrap();
+            broker.publish(plain(Target::Broadcast, "x")).await.unwrap();
         }
         let since = Instant::now();
-        let refused = broker.publish(delivery(Target::Broadcast, "late")).await;
+        let refused = broker.publish(plain(Target::Broadcast, "late")).await;
         assert!(matches!(refused, Err(PublishError::Unavailable(_))));
         assert_eq!(since.elapsed(), PATIENCE);
 
-        let waiting = tokio::spawn(broker.publish(delivery(Target::Broadcast, "last")));
+        let waiting = tokio::spawn(broker.publish(plain(Target::Broadcast, "last")));
         tokio::task::yield_now().await;
         for _ in 0..CAPACITY {
             assert_eq!(content(feed.recv().await.unwrap()), [Content::string("x")]);
@@ -185,7 +233,49 @@ mod tests {
     async fn nobody_is_told_that_it_was_published_when_the_relay_has_gone() {
         let (broker, feed) = start();
         drop(feed);
-        let refused = broker.publish(delivery(Target::Broadcast, "x")).await;
+        let refused = broker.publish(plain(Target::Broadcast, "x")).await;
         assert!(matches!(refused, Err(PublishError::Unavailable(_))));
+    }
+    #[tokio::test]
+    async fn what_is_kept_arrives_at_its_place_and_can_be_read_again() {
+        let (broker, mut feed) = start();
+        broker.subscribe(&channel("a")).await.unwrap();
+        let target = Target::Channel(channel("a"));
+        let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
+        let key = IdempotencyKey::new("k");
+        for (text, key, offset) in [("1", None, 1), ("2", key.clone(), 2), ("again", key, 2), ("3", None, 3)] {
+            let publishing =
+                Publishing { retention: Some(retention), idempotency_key: key, ..plain(target.clone(), text) };
+            let place = broker.publish(publishing).await.unwrap().await.unwrap().unwrap().unwrap();
+            assert_eq!(place.offset, offset);
+        }
+        let query = Query { target, since: None, limit: 10, reverse: false };
+        let page = broker.history(query, retention).await.unwrap();
+        for (text, delivery) in ["1", "2", "3"].into_iter().zip(page.publications) {
+            let FeedItem::Deliveries(came) = feed.recv().await.unwrap() else { panic!("a gap in memory") };
+            assert_eq!(came[0].publication.content, Content::string(text));
+            assert_eq!(came[0].publication.position, delivery.publication.position);
+        }
+        assert!(feed.try_recv().is_err());
+        assert_eq!(page.newest.offset, 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_order_of_the_feed_is_that_of_offsets() {
+        let (broker, mut feed) = start();
+        let retention = Some(Retention { size: 10, ttl: Duration::from_secs(60) });
+        for _ in 0..4 {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move {
+                for _ in 0..500 {
+                    let publishing = Publishing { retention, ..plain(Target::Broadcast, "x") };
+                    broker.publish(publishing).await.unwrap();
+                }
+            });
+        }
+        for offset in 1..=2_000 {
+            let FeedItem::Deliveries(came) = feed.recv().await.unwrap() else { panic!("a gap in memory") };
+            assert_eq!(came[0].publication.position.as_ref().unwrap().offset, offset);
+        }
     }
 }

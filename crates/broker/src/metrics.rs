@@ -1,6 +1,6 @@
 //! Metrics of brokers.
 
-use crate::PublishError;
+use crate::{PublishError, ReadError};
 use prometheus::{Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry, core::Collector};
 use std::{ops::Deref, time::Duration};
 
@@ -16,6 +16,9 @@ pub struct BrokerMetrics {
     acknowledged: Histogram,
     unavailable: Histogram,
     unanswered: Histogram,
+    read: Histogram,
+    unreadable: Histogram,
+    unread: Histogram,
 }
 
 impl BrokerMetrics {
@@ -30,6 +33,11 @@ impl BrokerMetrics {
             &["result"],
         )?;
         let publish = shown(registry, publish)?;
+        let history = HistogramVec::new(
+            histogram("history_seconds", "Time from asking for a part of a history to having it, by result."),
+            &["result"],
+        )?;
+        let history = shown(registry, history)?;
         Ok(Self {
             link_up: gauge(registry, "link_up", "Whether the broker can be used: 1 or 0.")?,
             subscriptions: gauge(registry, "subscriptions", "Subscriptions that the broker has confirmed.")?,
@@ -37,12 +45,24 @@ impl BrokerMetrics {
             acknowledged: publish.get_metric_with_label_values(&["acknowledged"])?,
             unavailable: publish.get_metric_with_label_values(&["unavailable"])?,
             unanswered: publish.get_metric_with_label_values(&["timeout"])?,
+            read: history.get_metric_with_label_values(&["read"])?,
+            unreadable: history.get_metric_with_label_values(&["unavailable"])?,
+            unread: history.get_metric_with_label_values(&["timeout"])?,
         })
     }
 
-    pub(crate) fn published(&self, outcome: &Result<(), PublishError>, took: Duration) {
+    pub(crate) fn history<T>(&self, outcome: &Result<T, ReadError>, took: Duration) {
         let histogram = match outcome {
-            Ok(()) => &self.acknowledged,
+            Ok(_) => &self.read,
+            Err(ReadError::Unavailable(_)) => &self.unreadable,
+            Err(ReadError::Timeout) => &self.unread,
+        };
+        histogram.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn published<T>(&self, outcome: &Result<T, PublishError>, took: Duration) {
+        let histogram = match outcome {
+            Ok(_) => &self.acknowledged,
             Err(PublishError::Unavailable(_)) => &self.unavailable,
             Err(PublishError::Timeout) => &self.unanswered,
         };
@@ -135,13 +155,15 @@ mod tests {
         let registry = Registry::new();
         let metrics = RedisMetrics::register(&registry).unwrap();
         metrics.published(&Ok(()), Duration::from_millis(1));
-        metrics.published(&Err(PublishError::Timeout), Duration::from_secs(2));
+        metrics.published::<()>(&Err(PublishError::Timeout), Duration::from_secs(2));
+        metrics.history::<()>(&Err(ReadError::Timeout), Duration::from_secs(2));
         metrics.gap(Duration::from_millis(1500));
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
             "fanwire_broker_publish_seconds_count{result=\"acknowledged\"} 1",
             "fanwire_broker_publish_seconds_count{result=\"timeout\"} 1",
             "fanwire_broker_publish_seconds_count{result=\"unavailable\"} 0",
+            "fanwire_broker_history_seconds_count{result=\"timeout\"} 1",
             "fanwire_broker_gaps_total 1",
             "fanwire_broker_gap_seconds_total 1.5",
         ] {
@@ -154,7 +176,7 @@ mod tests {
         let registry = Registry::new();
         BrokerMetrics::register(&registry).unwrap();
         let shown: Vec<_> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
-        let expected = ["link_up", "publish_seconds", "received_total", "subscriptions"];
+        let expected = ["history_seconds", "link_up", "publish_seconds", "received_total", "subscriptions"];
         assert_eq!(shown, expected.map(name));
     }
 

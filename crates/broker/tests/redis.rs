@@ -144,7 +144,7 @@ async fn a_frozen_redis_is_noticed_and_nobody_waits_for_it() {
     assert_eq!(outcome(sent).await, Err(PublishError::Timeout));
     asked.await.unwrap_err();
     assert!(matches!(node.publish("news", "refused").await, Err(PublishError::Unavailable(_))));
-    node.is_down_because("did not let the node in").await;
+    node.is_down_because("no answer within").await;
     server.thaw();
     node.is_up().await;
     node.publish("news", "after").await.unwrap();

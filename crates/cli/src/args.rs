@@ -2,7 +2,7 @@
 
 use crate::config::{Environment, FileChoice, Flag, Inputs};
 use clap::{Parser, Subcommand, ValueEnum};
-use fanwire_client::Encoding;
+use fanwire_client::{Encoding, Position};
 use std::{path::PathBuf, time::Duration};
 
 /// Where `pub` and `sub` look for a node: where a node listens unless it is told otherwise.
@@ -26,6 +26,7 @@ Examples:
   FANWIRE_REDIS__URL=redis://127.0.0.1:6379 fanwire serve
                                              a node of the cluster on that Redis
   fanwire check --config node.toml           what that file comes to
+  fanwire check --connect                    whether a node would get on with Redis
   fanwire health                             whether the node here lives
   fanwire sub news                           prints what is published to news
   fanwire pub news 'hello'                   publishes to news
@@ -35,11 +36,12 @@ const CONFIGURATION: &str = "\
 Where values come from, the later ones winning:
   1. defaults
   2. config/fanwire.toml in the working directory if there is one, or --config FILE
-  3. environment variables: FANWIRE_GROUP__KEY, as in FANWIRE_HEARTBEAT__INTERVAL=20s
+  3. environment variables: FANWIRE_GROUP__KEY, as in FANWIRE_HEARTBEAT__INTERVAL=20s;
+     namespaces in upper case, which means lower: FANWIRE_NAMESPACES__CHAT__HISTORY__SIZE=100
   4. flags: --set KEY=VALUE, as in --set heartbeat.interval=20s
 
 `fanwire check` shows every key with its value and where that comes from.
-Times are written with their unit (250ms, 20s, 1m 30s, 1h), sizes too (512B, 64KiB).
+Times are written with their unit (250ms, 20s, 1m 30s, 1h, 7d), sizes too (512B, 64KiB).
 Whatever is not understood is an error; nothing falls back to a default.";
 
 /// Fanwire: a horizontally scalable WebSocket gateway.
@@ -72,9 +74,10 @@ pub(crate) enum Command {
     Serve(Sources),
     /// Load the configuration as `serve` would, and print it or all that is wrong with it.
     ///
-    /// What it prints is itself a configuration file, except that secrets are hidden.
+    /// What it prints is itself a configuration file, except that secrets are hidden. With --connect it prints what
+    /// works at Redis instead.
     #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
-    Check(Sources),
+    Check(CheckArgs),
     /// Ask the node that runs with the same configuration whether it lives: for health checks of containers.
     ///
     /// It asks the node's internal port (internal.listen, over loopback where that is any address), so give it the
@@ -121,6 +124,17 @@ impl Sources {
         let flag = |(name, key, value): (_, &str, &String)| Flag { name, key: key.to_owned(), value: value.clone() };
         Inputs { file, environment, flags: set.chain(listen).chain(redis).map(flag).collect() }
     }
+}
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Connect to Redis, do there what a node does, and print for each server and each step whether it works; exit
+    /// with 1 if anything doesn't.
+    #[arg(long)]
+    pub(crate) connect: bool,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
@@ -188,12 +202,15 @@ Examples:
   tail -f log | fanwire pub news -           each line as a publication, in order
   fanwire pub --broadcast 'hello'            to every connection of the cluster
   fanwire pub news -- -5                     a content that begins with a dash
+  fanwire pub --key 4711 news 'hello'        once, however often this is run
 
 It ends with 0 when the node has accepted everything. Lines of standard input are
 sent without waiting for the answers to those before, up to 64 at a time; the first
 that is refused ends it and is told by its number, and lines after that may have
 been sent. So does a lost connection, which is not made again: whatever was not
-answered may have been published, and twice might do harm.";
+answered may have been published, and twice might do harm.
+With --key a lost connection is made again, and whatever was not answered is sent
+again: nodes publish once what has the same key, in channels with history.";
 
 /// Arguments of `pub`.
 #[derive(Debug, clap::Args)]
@@ -210,6 +227,11 @@ pub(crate) struct PubArgs {
     /// The content is JSON, which is sent as it is written; without this it is a text.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Publish once what has this key of 1 to 64 bytes; lines of standard input have KEY:1, KEY:2 and so on.
+    ///
+    /// The channel (with --broadcast, the broadcasts) must have a history, which remembers keys for some minutes.
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) key: Option<String>,
     /// Time for connecting, and for the node's answer to each publication.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
@@ -223,20 +245,29 @@ Examples:
   fanwire sub                                broadcasts alone
   fanwire sub news --count 1 --timeout 30s   the next message, or exit code 4 after 30 s
   fanwire sub news --json | jq .content      each message as a JSON object
+  fanwire sub news --history 10              the last 10 messages first
+  fanwire sub news --since aB3.17            all that came behind that place first
 
 Output is one line per message: the channel (* for a broadcast), a tab, and the
 content: a text as it is, binary content as base64, anything else as JSON. Line
 breaks, tabs and other control characters are written as escapes.
 With --json it is one JSON object per line, with the keys of the protocol and the
-content as it was published.
-Messages that may be missing are told on standard error, with --json on standard
-output as objects of the types `gap` and `dropped`; they don't count.
+content as it was published; where there is a history, `epoch` and `offset` are the
+place that --since takes as EPOCH.OFFSET.
+Messages that are or may be missing are told on standard error, with --json on
+standard output as objects of the types `lost` (channel, null for broadcasts;
+epoch, offset), `gap` and `dropped`; they don't count.
 A lost connection is made again and subscribed again, with waits of up to 10 s
-between attempts; messages in between may be missing. That too is told, with
---json as `disconnected` (code, reason), `reconnected` (connection, node,
-seconds) and, for a channel that the node then refuses, `subscription_lost`
-(channel, code, message). The first connection is attempted once, and one that
-it would be useless to make again ends with 1.
+between attempts. In channels with history the messages in between follow, once
+and in order, or `lost` is told; in others they may be missing. That too is told,
+with --json as `disconnected` (code, reason), `reconnected` (connection, node,
+seconds; how many channels are recovered, unknown and lost, and which of these the
+broadcasts are) and, for a channel that the node then refuses, `subscription_lost`
+(channel, code, message). The first connection is attempted once, and one that it
+would be useless to make again ends with 1.
+With --recover it also tells how many messages of each channel are brought back, with
+--json as `recovering` (channel, messages; epoch and offset behind which they come),
+and without --json at its end where each channel stands.
 Ctrl-C ends it with 0.";
 
 /// Arguments of `sub`.
@@ -248,6 +279,16 @@ pub(crate) struct SubArgs {
     /// Print each message as a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Begin behind this place in the history of the one CHANNEL or, without one, of the broadcasts.
+    #[arg(long, value_name = "EPOCH.OFFSET")]
+    pub(crate) since: Option<Position>,
+    /// Print the last N messages of each channel first, as far as its history keeps them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(requires = "channels", conflicts_with = "since")]
+    pub(crate) history: Option<u32>,
+    /// Tell how much a new connection brings back, and where it ends.
+    #[arg(long)]
+    pub(crate) recover: bool,
     /// Exit with 0 after this many messages, broadcasts included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,

@@ -25,7 +25,7 @@ pub(crate) fn show(
     let Allowance { files, connections, .. } = *allowance;
     match config.log.format {
         LogFormat::Json => {
-            let broker = if config.redis.url.expose().is_some() { "redis" } else { "memory" };
+            let broker = if config.redis.place().is_some() { "redis" } else { "memory" };
             let version = env!("CARGO_PKG_VERSION");
             tracing::info!(version, %public, %internal, broker, open_files = files, connections, "started");
             Ok(())
@@ -55,8 +55,8 @@ impl Started<'_> {
         let version = env!("CARGO_PKG_VERSION");
         let (url, http) = (format!("ws://{}", reachable(*public)), format!("http://{}", reachable(*internal)));
         let (public, internal) = (everywhere(*public), everywhere(*internal));
-        let broker = match redis.url.expose() {
-            Some(_) => format!("Redis at {}, prefix {}", redis.url, redis.prefix),
+        let broker = match redis.place() {
+            Some(place) => format!("Redis at {place}, prefix {}", redis.prefix),
             None => "in memory, for this node alone; FANWIRE_REDIS__URL=redis://HOST:PORT joins nodes".to_owned(),
         };
         let files = files.map_or_else(String::new, |files| {
@@ -146,7 +146,11 @@ or in a browser's console, for broadcasts:
 
     #[test]
     fn the_broker_is_told_without_its_password() {
-        let redis = Redis { url: RedisUrl::new("redis://app:hunter2@cache:6379"), prefix: "blue".to_owned() };
+        let redis = Redis {
+            url: RedisUrl::new("redis://app:hunter2@cache:6379"),
+            prefix: "blue".to_owned(),
+            ..Redis::default()
+        };
         let told = block(&redis, "127.0.0.1:8765", "127.0.0.1:8766", "fanwire");
         assert!(told.contains("  broker     Redis at redis://app:***@cache:6379, prefix blue\n"), "{told}");
     }

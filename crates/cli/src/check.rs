@@ -1,17 +1,44 @@
 //! `fanwire check`.
 
 use crate::{
-    args::Sources,
-    config::{self, Environment, Loaded},
+    args::CheckArgs,
+    config::{self, Environment, Loaded, Redis},
     failure::Failure,
     output,
 };
+use fanwire_broker::redis::{Finding, inspect};
+use fanwire_protocol::NodeId;
 use std::process::ExitCode;
 
-/// Loads the configuration as `serve` would and prints it.
-pub(crate) fn check(sources: &Sources, environment: &Environment) -> Result<ExitCode, Failure> {
-    let Loaded { effective, warnings, .. } = config::load(&sources.inputs(environment))?;
+/// Loads the configuration as `serve` would and prints it, or tries what it says of Redis.
+pub(crate) async fn check(args: CheckArgs, environment: &Environment) -> Result<ExitCode, Failure> {
+    let Loaded { config, effective, warnings } = config::load(&args.sources.inputs(environment))?;
     warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
+    if args.connect {
+        return connect(&config.redis).await;
+    }
     output::result(effective.to_string().trim_end())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints how each thing went that a node does at Redis.
+async fn connect(redis: &Redis) -> Result<ExitCode, Failure> {
+    // A number of its own, so that no node is disturbed.
+    let Some(config) = redis.config(NodeId::from_random(rand::random())) else {
+        output::result("ok     broker: in memory, for one node alone: there is nothing to connect to")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let findings = inspect(&config).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    for finding in &findings {
+        output::result(&output::printable(&line(finding)))?;
+    }
+    let works = !findings.is_empty() && findings.iter().all(|finding| finding.outcome.is_ok());
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn line(Finding { subject, outcome }: &Finding) -> String {
+    match outcome {
+        Ok(told) => format!("ok     {subject}: {told}"),
+        Err(reason) => format!("WRONG  {subject}: {reason}"),
+    }
 }

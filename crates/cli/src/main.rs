@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let environment: Environment = std::env::vars_os().collect();
     let outcome = match Args::parse().command() {
         Command::Serve(sources) => run_node(&sources, &environment),
-        Command::Check(sources) => check::check(&sources, &environment),
+        Command::Check(args) => run(check::check(args, &environment)),
         Command::Health(args) => run_client(health::health(args, &environment)),
         Command::Pub(args) => run_client(publish::publish(args)),
         Command::Sub(args) => run_client(subscribe::subscribe(args)),
@@ -48,6 +48,13 @@ fn run_node(sources: &args::Sources, environment: &Environment) -> Result<ExitCo
 }
 
 fn run_client(work: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)?;
-    Ok(ExitCode::SUCCESS)
+    run(async { work.await.map(|()| ExitCode::SUCCESS) })
+}
+
+fn run(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // Without waiting for the system, which may be looking up a name for a long time.
+    runtime.shutdown_background();
+    outcome
 }

@@ -1,7 +1,7 @@
 //! `fanwire pub`.
 
 use crate::{args::PubArgs, endpoint, failure::Failure};
-use fanwire_client::{Client, Content, Error, Events, Json, Options};
+use fanwire_client::{Client, Content, Error, Events, Json, Options, Reconnect};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
     future,
@@ -23,12 +23,16 @@ pub(crate) async fn publish(args: PubArgs) -> Result<(), Failure> {
         None => (None, &args.first),
     };
     let single = if text == "-" { None } else { Some(content(text.clone(), args.json)?) };
-    let options = Options { connect_timeout: args.timeout, answer_timeout: args.timeout, ..Options::default() };
+    let key = args.key.as_deref();
+    // What has a key is sent again after a lost connection; the rest is not, so there would be no use for another.
+    let reconnect = key.map(|_| Reconnect::default());
+    let (connect_timeout, answer_timeout) = (args.timeout, args.timeout);
+    let options = Options { connect_timeout, answer_timeout, reconnect, ..Options::default() };
     let (client, events) = endpoint::connect(&args.endpoint, options).await?;
     let sending = async {
         match single {
-            Some(content) => Ok(send(&client, channel, content).await?),
-            None => send_lines(&client, channel, args.json).await,
+            Some(content) => Ok(send(&client, channel, content, key).await?),
+            None => send_lines(&client, channel, key, args.json).await,
         }
     };
     // The end of the connection matters also while there is nothing to send.
@@ -51,12 +55,13 @@ async fn end(mut events: Events) -> Error {
 }
 
 /// Sends lines without waiting for the answers of those before, and takes the answers in order.
-async fn send_lines(client: &Client, channel: Option<&str>, json: bool) -> Result<(), Failure> {
+async fn send_lines(client: &Client, channel: Option<&str>, key: Option<&str>, json: bool) -> Result<(), Failure> {
     let mut contents = contents(json);
     stream::poll_fn(|context| contents.poll_recv(context))
         .zip(stream::iter(1..))
         .map(|(content, number)| async move {
-            let sent = async { Ok(send(client, channel, content?).await?) };
+            let key = key.map(|key| format!("{key}:{number}"));
+            let sent = async { Ok(send(client, channel, content?, key.as_deref()).await?) };
             sent.await.map_err(|failure: Failure| failure.of_line(number))
         })
         .buffered(UNANSWERED)
@@ -64,11 +69,14 @@ async fn send_lines(client: &Client, channel: Option<&str>, json: bool) -> Resul
         .await
 }
 
-async fn send(client: &Client, channel: Option<&str>, content: Content) -> Result<(), Error> {
-    match channel {
-        Some(channel) => client.publish(channel, content).await,
-        None => client.broadcast(content).await,
-    }
+async fn send(client: &Client, channel: Option<&str>, content: Content, key: Option<&str>) -> Result<(), Error> {
+    match (channel, key) {
+        (Some(channel), None) => client.publish(channel, content).await?,
+        (Some(channel), Some(key)) => client.publish_once(channel, content, key).await?,
+        (None, None) => client.broadcast(content).await?,
+        (None, Some(key)) => client.broadcast_once(content, key).await?,
+    };
+    Ok(())
 }
 
 fn content(text: String, json: bool) -> Result<Content, Failure> {

@@ -1,16 +1,17 @@
 //! From the configuration to a node's parts.
 
 use crate::{
-    config::{Config, OutboxPolicy, Redis},
+    config::{self, Config, History, OutboxPolicy, Redis},
     failure::Failure,
     open_files::Allowance,
 };
 use fanwire_broker::{
+    Retention,
     memory::MemoryBroker,
     metrics::{BrokerMetrics, RedisMetrics},
-    redis::{RedisBroker, RedisConfig},
+    redis::RedisBroker,
 };
-use fanwire_node::{Link, Listeners, NodeConfig, Policy, TrustedProxies};
+use fanwire_node::{Link, Listeners, Namespace, Namespaces, NodeConfig, Policy, TrustedProxies};
 use fanwire_protocol::{NodeId, Templates};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
@@ -44,13 +45,12 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// The broker that the configuration names. Whether it can be reached shows when the node runs.
 pub(crate) fn link(redis: &Redis, node: NodeId, registry: &Registry) -> Result<Link, Failure> {
-    let Some(url) = redis.url.expose() else {
+    let Some(config) = redis.config(node) else {
         let (broker, feed) = MemoryBroker::start(BrokerMetrics::register(registry)?);
         return Ok(Link { broker, feed, driver: Box::pin(future::pending()) });
     };
-    let config = RedisConfig { url: url.to_owned(), prefix: redis.prefix.clone(), node };
     let (broker, feed, driver) = RedisBroker::start(&config, RedisMetrics::register(registry)?)
-        .map_err(|error| Failure::Failed(format!("redis.url: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("redis: {error}")))?;
     Ok(Link { broker, feed, driver: Box::pin(driver) })
 }
 
@@ -78,6 +78,23 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         channel_limit: config.limits.channels,
         handshake_timeout: config.handshake.timeout,
         close_timeout: config.close.timeout,
+        namespaces: namespaces(config),
         templates: Templates::new(&config.plain).map_err(|error| Failure::Failed(error.to_string()))?,
     })
+}
+
+fn namespaces(config: &Config) -> Namespaces {
+    let namespace = |(name, namespace): (&String, &config::Namespace)| {
+        (name.clone(), Namespace { history: retention(&namespace.history), recover: namespace.recover })
+    };
+    Namespaces {
+        by_name: config.namespaces.0.iter().map(namespace).collect(),
+        broadcast: retention(&config.broadcast.history),
+    }
+}
+
+/// What is kept, if anything.
+fn retention(history: &History) -> Option<Retention> {
+    let size = u32::try_from(history.size).unwrap_or(u32::MAX);
+    (size > 0).then_some(Retention { size, ttl: history.ttl })
 }

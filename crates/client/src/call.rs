@@ -1,6 +1,6 @@
 //! What the handles ask of the task.
 
-use crate::Error;
+use crate::{Content, Error, Position};
 use std::{
     collections::VecDeque,
     future,
@@ -13,8 +13,26 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
+/// What the node says of a command that it has carried out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Granted {
+    /// Where that is in a history, if there is one.
+    pub(crate) position: Option<Position>,
+    /// Whether all follows that was asked for.
+    pub(crate) recovered: Option<bool>,
+    /// Parts of the history, by their offsets.
+    pub(crate) publications: Vec<(u64, Content)>,
+}
+
+impl Granted {
+    /// The answer whose only news is a place.
+    pub(crate) fn at(position: Option<Position>) -> Self {
+        Self { position, ..Self::default() }
+    }
+}
+
 /// What comes of a command.
-pub(crate) type Answer = Result<(), Error>;
+pub(crate) type Answer = Result<Granted, Error>;
 
 /// Where an answer goes.
 pub(crate) type Asker = oneshot::Sender<Answer>;
@@ -22,14 +40,33 @@ pub(crate) type Asker = oneshot::Sender<Answer>;
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Call {
-    /// To subscribe to `channel`.
-    Subscribe { channel: String, asker: Asker },
+    /// To subscribe to `channel`, from a place on if the user gave one.
+    Subscribe { channel: String, since: Option<Position>, asker: Asker },
     /// To unsubscribe from `channel`.
     Unsubscribe { channel: String, asker: Asker },
-    /// To send `message`, whose answer is known by `id`, at most once.
-    Send { id: u64, message: Message, asker: Asker },
+    /// To send a command.
+    Send(Sending),
     /// To close the connection.
     Close,
+}
+
+/// A command that is ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    /// What its answer is known by.
+    pub(crate) id: u64,
+    pub(crate) message: Message,
+    pub(crate) kind: Kind,
+    pub(crate) asker: Asker,
+}
+
+/// What there is to know of a command that is ready to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Whether it may be sent again, since twice is once.
+    pub(crate) repeatable: bool,
+    /// Whether it is a broadcast, which its sender doesn't get.
+    pub(crate) broadcast: bool,
 }
 
 /// Numbers for commands, none given twice.
@@ -90,9 +127,16 @@ impl Calls {
         self.kept.push_back(call);
     }
 
+    /// Keeps what is to be sent again, before all else.
+    pub(crate) fn repeat(&mut self, sent: impl DoubleEndedIterator<Item = Sending>) {
+        for sending in sent.rev() {
+            self.kept.push_front(Call::Send(sending));
+        }
+    }
+
     /// Forgets what nobody waits for any more, and tells how many are kept.
     pub(crate) fn tidy(&mut self) -> usize {
-        self.kept.retain(|call| !matches!(call, Call::Send { asker, .. } if asker.is_closed()));
+        self.kept.retain(|call| !matches!(call, Call::Send(sending) if sending.asker.is_closed()));
         self.kept.len()
     }
 }

@@ -1,12 +1,12 @@
 //! The handle that commands go through.
 
 use crate::{
-    Content, Encoding, Error, Events, Options, Welcome,
-    call::{Asker, Call, Ids},
+    Content, Encoding, Error, Events, HistoryQuery, Options, Page, Position, Welcome,
+    call::{Asker, Call, Granted, Ids, Kind, Sending},
     event::{self, End},
     supervisor::{self, Supervisor},
     user::User,
-    wire::{self, Command, Publish},
+    wire::{self, Command, History, Publish},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -14,6 +14,9 @@ use tokio::{
     task::unconstrained,
     time::timeout,
 };
+
+/// A command that is sent at most once.
+const ONCE: Kind = Kind { repeatable: false, broadcast: false };
 
 /// Commands that wait for the connection's task to take them.
 const QUEUED_COMMANDS: usize = 64;
@@ -56,7 +59,7 @@ impl Client {
         let (telling, welcome) = watch::channel(welcome);
         let (ids, end) = (Ids::default(), End::default());
         let Options { encoding, answer_timeout, .. } = options;
-        let user = User::new(called, events);
+        let user = User::new(called, events, options.broadcasts_since.clone());
         let supervisor = Supervisor { url: url.to_owned(), options, user, ids: ids.clone(), welcome: telling };
         tokio::spawn(supervisor.run(socket, Arc::clone(&end)));
         let shared = Shared { welcome, encoding, answer_timeout, ids, end: Arc::clone(&end) };
@@ -69,15 +72,30 @@ impl Client {
     }
 
     /// Subscribes to `channel`. Whatever anyone publishes to it after this returned arrives, as long as there is a
-    /// connection.
+    /// connection. Returns the place behind which it begins, if the channel has a history.
     ///
     /// # Errors
     /// As for every command: [`Error::Refused`] by the node, [`Error::Closed`] or [`Error::NotUnderstood`] when the
     /// connection ended, [`Error::TimedOut`] after [`Options::answer_timeout`]. With [`Options::reconnect`] it survives
     /// the end of a connection, and after a time-out the subscription is still wanted: unsubscribe if it isn't. So is
     /// one that was in force before and that the node can't grant for the moment: it is asked for again.
-    pub async fn subscribe(&self, channel: &str) -> Result<(), Error> {
-        self.call(|asker| Call::Subscribe { channel: channel.to_owned(), asker }).await
+    pub async fn subscribe(&self, channel: &str) -> Result<Option<Position>, Error> {
+        self.subscribe_since(channel, None).await
+    }
+
+    /// Subscribes to `channel` from `place` on, up to which the user has everything: what has been published since comes
+    /// first. Returns the place behind which it really begins; if that is another one, something is missing, as
+    /// [`Event::Lost`](crate::Event::Lost) says too.
+    ///
+    /// # Errors
+    /// As for [`Client::subscribe`]; refused with `no_history` in a channel without.
+    pub async fn subscribe_from(&self, channel: &str, place: Position) -> Result<Option<Position>, Error> {
+        self.subscribe_since(channel, Some(place)).await
+    }
+
+    async fn subscribe_since(&self, channel: &str, since: Option<Position>) -> Result<Option<Position>, Error> {
+        let call = |asker| Call::Subscribe { channel: channel.to_owned(), since, asker };
+        Ok(self.call(call).await?.position)
     }
 
     /// Unsubscribes from `channel`. Without a connection that always succeeds, and so it does where a new connection is
@@ -86,24 +104,71 @@ impl Client {
     /// # Errors
     /// As for [`Client::subscribe`].
     pub async fn unsubscribe(&self, channel: &str) -> Result<(), Error> {
-        self.call(|asker| Call::Unsubscribe { channel: channel.to_owned(), asker }).await
+        self.call(|asker| Call::Unsubscribe { channel: channel.to_owned(), asker }).await?;
+        Ok(())
     }
 
-    /// Publishes to the subscribers of `channel`, to this connection too if it is one. It is sent at most once.
+    /// Publishes to the subscribers of `channel`, to this connection too if it is one. It is sent at most once. Returns
+    /// its place, if the channel has a history.
     ///
     /// # Errors
     /// As for [`Client::subscribe`], and [`Error::NotEncodable`]. It may have been published when the connection ended
     /// before the answer, with [`Options::reconnect`] too; not, if there was no connection up to a time-out.
-    pub async fn publish(&self, channel: &str, content: impl Into<Content>) -> Result<(), Error> {
-        self.send(Command::Publish(Publish::new(self.shared.encoding, Some(channel), &content.into()))).await
+    pub async fn publish(&self, channel: &str, content: impl Into<Content>) -> Result<Option<Position>, Error> {
+        self.put(Some(channel), &content.into(), None).await
     }
 
-    /// Sends to every other connection of the cluster, at most once.
+    /// Publishes as [`Client::publish`] does, but once for all publications to `channel` with the same `key` of 1 to 64
+    /// bytes, whoever sends them: another one returns the first one's place. So it is safe to repeat, and with
+    /// [`Options::reconnect`] that is done when a connection ends before the answer. The channel must have a history.
+    ///
+    /// # Errors
+    /// As for [`Client::publish`]; refused with `no_history` in a channel without.
+    pub async fn publish_once(
+        &self,
+        channel: &str,
+        content: impl Into<Content>,
+        key: &str,
+    ) -> Result<Option<Position>, Error> {
+        self.put(Some(channel), &content.into(), Some(key)).await
+    }
+
+    /// Sends to every other connection of the cluster, at most once. Returns its place, if broadcasts have a history.
     ///
     /// # Errors
     /// As for [`Client::publish`].
-    pub async fn broadcast(&self, content: impl Into<Content>) -> Result<(), Error> {
-        self.send(Command::Broadcast(Publish::new(self.shared.encoding, None, &content.into()))).await
+    pub async fn broadcast(&self, content: impl Into<Content>) -> Result<Option<Position>, Error> {
+        self.put(None, &content.into(), None).await
+    }
+
+    /// Broadcasts as [`Client::broadcast`] does, but once for all broadcasts with the same `key`, as
+    /// [`Client::publish_once`] does. Broadcasts must have a history.
+    ///
+    /// # Errors
+    /// As for [`Client::publish_once`].
+    pub async fn broadcast_once(&self, content: impl Into<Content>, key: &str) -> Result<Option<Position>, Error> {
+        self.put(None, &content.into(), Some(key)).await
+    }
+
+    async fn put(
+        &self,
+        channel: Option<&str>,
+        content: &Content,
+        key: Option<&str>,
+    ) -> Result<Option<Position>, Error> {
+        let publish = Publish::new(self.shared.encoding, channel, content, key);
+        let command = if channel.is_some() { Command::Publish(publish) } else { Command::Broadcast(publish) };
+        let kind = Kind { repeatable: key.is_some(), broadcast: channel.is_none() };
+        Ok(self.send(command, kind).await?.position)
+    }
+
+    /// Reads a part of the history of `channel`. With [`Options::reconnect`] it survives the end of a connection.
+    ///
+    /// # Errors
+    /// As for [`Client::subscribe`]; refused with `no_history` in a channel without.
+    pub async fn history(&self, channel: &str, query: HistoryQuery) -> Result<Page, Error> {
+        let command = Command::History(History::new(channel, &query));
+        Page::of(self.send(command, Kind { repeatable: true, ..ONCE }).await?)
     }
 
     /// Asks the node for a sign of life.
@@ -111,7 +176,8 @@ impl Client {
     /// # Errors
     /// As for [`Client::subscribe`].
     pub async fn ping(&self) -> Result<(), Error> {
-        self.send(Command::Ping).await
+        self.send(Command::Ping, ONCE).await?;
+        Ok(())
     }
 
     /// Closes the connection with code 1000, after all commands that were given before, and waits until it is closed
@@ -126,13 +192,13 @@ impl Client {
         let _ = timeout(self.shared.answer_timeout, closing).await;
     }
 
-    async fn send(&self, command: Command<'_>) -> Result<(), Error> {
+    async fn send(&self, command: Command<'_>, kind: Kind) -> Result<Granted, Error> {
         let id = self.shared.ids.next();
         let message = wire::encode(self.shared.encoding, id, command)?;
-        self.call(|asker| Call::Send { id, message, asker }).await
+        self.call(|asker| Call::Send(Sending { id, message, kind, asker })).await
     }
 
-    async fn call(&self, call: impl FnOnce(Asker) -> Call) -> Result<(), Error> {
+    async fn call(&self, call: impl FnOnce(Asker) -> Call) -> Result<Granted, Error> {
         let Shared { answer_timeout, end, .. } = &*self.shared;
         let (asker, answered) = oneshot::channel();
         let exchange = async {

@@ -1,6 +1,7 @@
 //! One connection, from its welcome to its end.
 
 mod commands;
+mod deliveries;
 
 use crate::{
     Closed, Encoding, Error, Welcome,
@@ -161,7 +162,10 @@ impl<'a> Connection<'a> {
 
     fn understand(&mut self, message: &Message) -> Result<(), Stop> {
         match wire::decode(message)? {
-            Incoming::Answer(id, answer) => self.answered(id, answer),
+            Incoming::Answer(id, answer) => return self.answered(id, answer),
+            Incoming::Publication { channel: Some(channel), content, offset } => self.message(channel, content, offset),
+            Incoming::Publication { channel: None, content, offset } => self.broadcast(content, offset),
+            Incoming::Lost { channel, position } => self.lost(channel, position),
             Incoming::Event(event) => self.user.events.tell(event),
             Incoming::Welcome(_) | Incoming::Other => {}
         }

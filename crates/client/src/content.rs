@@ -22,6 +22,16 @@ pub enum Content {
     Binary(Bytes),
 }
 
+impl Content {
+    /// Its length in bytes, JSON as text.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Json(json) => json.as_str().len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl From<Json> for Content {
     fn from(json: Json) -> Self {
         Self::Json(json)

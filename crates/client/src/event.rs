@@ -1,6 +1,6 @@
 //! What the node tells.
 
-use crate::{Content, Error, Refusal};
+use crate::{Content, Error, Position, Recovery, Refusal};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -17,11 +17,23 @@ pub enum Event {
         channel: String,
         /// What was published.
         content: Content,
+        /// Its place, if the channel has a history.
+        position: Option<Position>,
     },
     /// A broadcast to every connection.
     Broadcast {
         /// What was broadcast.
         content: Content,
+        /// Its place, if broadcasts have a history.
+        position: Option<Position>,
+    },
+    /// Publications are missing here that can't be had any more: whoever keeps a state by them should read that anew. What
+    /// has a history can only lose something so; what has none does it silently.
+    Lost {
+        /// The channel; none for broadcasts.
+        channel: Option<String>,
+        /// What follows comes behind this place; none if the node has no history of it any more.
+        position: Option<Position>,
     },
     /// Messages may have been lost on their way to the node.
     Gap {
@@ -41,12 +53,15 @@ pub enum Event {
         reason: Error,
     },
     /// There is a connection again, and every subscription is in force on it: whatever is published from now on arrives.
-    /// Of what was published since [`Disconnected`](Self::Disconnected) some may have arrived, and any may be missing.
+    /// What was published since [`Disconnected`](Self::Disconnected) may have arrived, may follow, or may be missing, as
+    /// `recovery` says.
     Reconnected {
         /// What the node said of itself and of the new connection.
         welcome: Welcome,
         /// The time since [`Disconnected`](Self::Disconnected).
         away: Duration,
+        /// What became of what was published in that time.
+        recovery: Recovery,
     },
     /// A subscription has ended because a node refused it on a new connection. It is not asked for again.
     SubscriptionLost {
@@ -69,6 +84,8 @@ pub struct Welcome {
     pub version: String,
     /// The time between two of the node's pings.
     pub heartbeat: Duration,
+    /// The place in the history of broadcasts behind which this connection gets them, if they have one.
+    pub broadcast: Option<Position>,
 }
 
 /// Why a connection ended, once it has.

@@ -1,5 +1,6 @@
 //! Options of a connection.
 
+use crate::Position;
 use std::time::Duration;
 
 /// How commands and events are spelt.
@@ -63,6 +64,9 @@ pub struct Options {
     /// Whether and how a connection is made again that has ended; it isn't unless set. See
     /// [the crate's documentation](crate#lost-connections).
     pub reconnect: Option<Reconnect>,
+    /// The place up to which the user has all broadcasts, as from a run before: those behind it come first. Unless set,
+    /// the connection's own place. Where broadcasts have no history that is told as [`Event::Lost`](crate::Event::Lost).
+    pub broadcasts_since: Option<Position>,
 }
 
 impl Default for Options {
@@ -73,6 +77,7 @@ impl Default for Options {
             answer_timeout: Duration::from_secs(10),
             event_queue: 1024,
             reconnect: None,
+            broadcasts_since: None,
         }
     }
 }

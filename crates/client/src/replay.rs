@@ -7,10 +7,19 @@ use tokio::time::{Instant, sleep_until};
 /// Subscriptions that are asked for at a time. A node takes them one after the other, so more would gain nothing.
 const BATCH: usize = 64;
 
-/// The subscriptions that a new connection still lacks.
+/// What a new connection lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The broadcasts since the last one.
+    Broadcasts,
+    /// The subscription to a channel.
+    Channel(String),
+}
+
+/// All that a new connection still lacks.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    missing: VecDeque<String>,
+    missing: VecDeque<Missing>,
     /// How many the node has been asked for and has not answered.
     asked: usize,
     backoff: Backoff,
@@ -20,16 +29,16 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Begins with all of `missing`, and asks again for what can't be granted at the pace of `reconnect`.
-    pub(crate) fn new(missing: VecDeque<String>, reconnect: &Reconnect) -> Self {
+    pub(crate) fn new(missing: VecDeque<Missing>, reconnect: &Reconnect) -> Self {
         Self { missing, asked: 0, backoff: Backoff::new(reconnect), pause: None }
     }
 
-    /// The next channel to ask for, if one may be asked for now.
-    pub(crate) fn next(&mut self) -> Option<String> {
+    /// The next to ask for, if one may be asked for now.
+    pub(crate) fn next(&mut self) -> Option<Missing> {
         if self.pause.is_some() || self.asked >= BATCH { None } else { self.missing.pop_front() }
     }
 
-    /// The channel of [`next`](Self::next) has been asked for.
+    /// What [`next`](Self::next) gave has been asked for.
     pub(crate) fn asked(&mut self) {
         self.asked += 1;
     }
@@ -39,10 +48,10 @@ impl Replay {
         self.asked = self.asked.saturating_sub(1);
     }
 
-    /// The node can't grant `channel` now, whoever asked for it; `random` is in 0 to 1.
-    pub(crate) fn postponed(&mut self, channel: String, random: f64) {
-        if !self.missing.contains(&channel) {
-            self.missing.push_back(channel);
+    /// The node can't grant `missing` now, whoever asked for it; `random` is in 0 to 1.
+    pub(crate) fn postponed(&mut self, missing: Missing, random: f64) {
+        if !self.missing.contains(&missing) {
+            self.missing.push_back(missing);
         }
         if self.pause.is_none() {
             self.pause = Instant::now().checked_add(self.backoff.wait(Pace::Backoff, random));
@@ -81,22 +90,26 @@ mod tests {
     use super::*;
 
     fn replay(count: usize) -> Replay {
-        Replay::new((0..count).map(|number| number.to_string()).collect(), &Reconnect::default())
+        Replay::new((0..count).map(channel).collect(), &Reconnect::default())
     }
 
-    fn ask(replay: &mut Replay) -> Vec<String> {
+    fn channel(number: usize) -> Missing {
+        Missing::Channel(number.to_string())
+    }
+
+    fn ask(replay: &mut Replay) -> Vec<Missing> {
         std::iter::from_fn(|| replay.next().inspect(|_| replay.asked())).collect()
     }
 
     #[test]
     fn channels_go_in_order_and_in_batches() {
         let mut replay = replay(BATCH + 2);
-        assert_eq!(ask(&mut replay), (0..BATCH).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(ask(&mut replay), (0..BATCH).map(channel).collect::<Vec<_>>());
         replay.settled();
-        assert_eq!(ask(&mut replay), [BATCH.to_string()]);
+        assert_eq!(ask(&mut replay), [channel(BATCH)]);
         (0..BATCH).for_each(|_| replay.settled());
         assert!(!replay.is_done());
-        assert_eq!(ask(&mut replay), [(BATCH + 1).to_string()]);
+        assert_eq!(ask(&mut replay), [channel(BATCH + 1)]);
         replay.settled();
         assert!(replay.is_done());
     }
@@ -105,9 +118,9 @@ mod tests {
     async fn what_cannot_be_granted_is_asked_for_after_a_pause() {
         let mut replay = replay(3);
         assert_eq!(ask(&mut replay).len(), 3);
-        for channel in ["0", "1", "0"] {
+        for missing in [channel(0), Missing::Broadcasts, channel(0)] {
             replay.settled();
-            replay.postponed(channel.to_owned(), 1.0);
+            replay.postponed(missing, 1.0);
         }
         assert!(replay.is_paused() && !replay.is_done());
         assert_eq!(ask(&mut replay).len(), 0);
@@ -115,6 +128,6 @@ mod tests {
         replay.paused().await;
         assert!(began.elapsed() >= first && began.elapsed() < first * 2);
         replay.go_on();
-        assert_eq!(ask(&mut replay), ["0", "1"]);
+        assert_eq!(ask(&mut replay), [channel(0), Missing::Broadcasts]);
     }
 }

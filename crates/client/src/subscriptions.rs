@@ -1,6 +1,10 @@
 //! What the user wants to be subscribed to, whatever becomes of connections.
 
-use crate::{Error, Refusal, call::Asker};
+use crate::{
+    Outcome, Position, Refusal,
+    call::{Asker, Granted},
+    track::{Seen, Track},
+};
 use indexmap::IndexMap;
 
 /// The subscriptions that the user wants, in the order in which they were asked for.
@@ -9,11 +13,19 @@ pub(crate) struct Subscriptions {
     wanted: IndexMap<String, Subscription>,
 }
 
-/// One of them. What it takes to go on where a connection ended belongs here too.
+/// One of them.
 #[derive(Debug, Default)]
 struct Subscription {
     /// The newest command that asked for it.
     asked: u64,
+    /// The first one.
+    first: u64,
+    /// Where the user stands in the channel's history.
+    track: Track,
+    /// Whether the node takes no places, so that it has to be asked without.
+    placeless: bool,
+    /// What became of it while there was no connection.
+    outcome: Option<Outcome>,
     /// Whether it has ever been in force.
     established: bool,
     /// Who asked for it while there was no connection.
@@ -23,8 +35,12 @@ struct Subscription {
 /// What a node's answer means for a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is in force, or another command decides.
+    /// It is in force, by this answer: what became of the messages since the user's place, if there was one.
+    Granted(Outcome),
+    /// It is in force already, or another command decides.
     Kept,
+    /// It has to be asked for without a place, for the node takes none.
+    Placeless,
     /// It is still wanted, and the node may grant it later.
     Later,
     /// It is wanted no longer; whether it had been in force.
@@ -42,16 +58,58 @@ impl Subscriptions {
         self.wanted.contains_key(channel)
     }
 
-    /// Notes that command `id` asks a node for `channel`; who waits for that gets its answer.
-    pub(crate) fn asked(&mut self, channel: &str, id: u64) -> Vec<Asker> {
-        let subscription = self.wanted.entry(channel.to_owned()).or_default();
+    /// Notes that command `id` asks a node for `channel`, a new subscription from place `since` on; who waits for that
+    /// gets its answer. Returns also the place to ask for.
+    pub(crate) fn asked(&mut self, channel: &str, since: Option<Position>, id: u64) -> (Option<Position>, Vec<Asker>) {
+        let subscription = self.subscription(channel.to_owned(), since);
         subscription.asked = id;
-        std::mem::take(&mut subscription.waiting)
+        if subscription.first == 0 {
+            subscription.first = id;
+        }
+        (subscription.place().cloned(), std::mem::take(&mut subscription.waiting))
     }
 
-    /// Wants `channel` of the next connection, whose answer is for `asker`.
-    pub(crate) fn want(&mut self, channel: String, asker: Asker) {
-        self.wanted.entry(channel).or_default().waiting.push(asker);
+    /// Wants `channel` of the next connection, a new subscription from place `since` on; the answer is for `asker`.
+    pub(crate) fn want(&mut self, channel: String, since: Option<Position>, asker: Asker) {
+        self.subscription(channel, since).waiting.push(asker);
+    }
+
+    fn subscription(&mut self, channel: String, since: Option<Position>) -> &mut Subscription {
+        self.wanted.entry(channel).or_insert_with(|| Subscription { track: Track::at(since), ..Default::default() })
+    }
+
+    /// Where the user stands in `channel`.
+    pub(crate) fn place(&self, channel: &str) -> Option<Position> {
+        self.wanted.get(channel)?.track.place().cloned()
+    }
+
+    /// Judges a message of `channel`, and tells its place.
+    pub(crate) fn see(&mut self, channel: &str, offset: Option<u64>) -> (Seen, Option<Position>) {
+        match (self.wanted.get_mut(channel), offset) {
+            (Some(Subscription { track, .. }), Some(offset)) => (track.see(offset), track.place().cloned()),
+            _ => (Seen::Accept, None),
+        }
+    }
+
+    /// The node goes on behind `place` in `channel`. Returns whether the user misses anything.
+    pub(crate) fn lost(&mut self, channel: &str, place: Position) -> bool {
+        self.wanted.get_mut(channel).is_some_and(|subscription| {
+            let lost = subscription.track.lost(place);
+            if lost {
+                subscription.note(Outcome::Lost);
+            }
+            lost
+        })
+    }
+
+    /// There is no connection any more.
+    pub(crate) fn away(&mut self) {
+        self.wanted.values_mut().for_each(|subscription| subscription.outcome = None);
+    }
+
+    /// What became of each since [`away`](Self::away).
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        self.wanted.values().filter_map(|subscription| subscription.outcome)
     }
 
     /// Leaves it to the next connection to answer `askers`, whom the last one didn't.
@@ -78,25 +136,65 @@ impl Subscriptions {
     }
 
     /// Takes in the answer to command `id`, which asked for `channel`; `again` if not the user did.
-    pub(crate) fn answered(&mut self, channel: &str, id: u64, again: bool, answer: &Result<(), Refusal>) -> Standing {
-        let Some(subscription) = self.wanted.get_mut(channel) else {
+    pub(crate) fn answered(
+        &mut self,
+        channel: &str,
+        id: u64,
+        again: bool,
+        answer: &Result<Granted, Refusal>,
+    ) -> Standing {
+        let wanted = self.wanted.get_mut(channel);
+        // An answer to what was asked before the user unsubscribed matters no longer.
+        let Some(subscription) = wanted.filter(|subscription| id >= subscription.first) else {
             return Standing::Kept;
         };
         let (newest, established) = (subscription.asked == id, subscription.established);
         match answer {
+            // Whatever newer commands ask.
+            Ok(granted) => Standing::Granted(subscription.granted(granted)),
             // The user has asked for it since. Until that is answered too, it must not pass for being in force.
-            Err(_) if !newest && again && established => Standing::Later,
-            _ if !newest => Standing::Kept,
-            Err(refusal) if established && !in_force(refusal) && !is_final(refusal) => Standing::Later,
-            Err(refusal) if !in_force(refusal) => {
+            Err(refusal) if !newest && again && established && !in_force(refusal) => Standing::Later,
+            Err(_) if !newest => Standing::Kept,
+            Err(refusal) if in_force(refusal) => {
+                (subscription.established, subscription.placeless) = (true, false);
+                Standing::Kept
+            }
+            Err(refusal) if subscription.may_do_without_place(refusal) => {
+                subscription.placeless = true;
+                Standing::Placeless
+            }
+            Err(refusal) if established && !is_final(refusal) => Standing::Later,
+            Err(_) => {
                 self.wanted.shift_remove(channel);
                 Standing::Lost { established }
             }
-            _ => {
-                subscription.established = true;
-                Standing::Kept
-            }
         }
+    }
+}
+
+impl Subscription {
+    /// The place to ask for.
+    fn place(&self) -> Option<&Position> {
+        self.track.place().filter(|_| !self.placeless)
+    }
+
+    fn granted(&mut self, granted: &Granted) -> Outcome {
+        let outcome = self.track.begin(granted.position.as_ref(), granted.recovered);
+        if self.established {
+            self.note(outcome);
+        }
+        (self.established, self.placeless) = (true, false);
+        outcome
+    }
+
+    fn note(&mut self, outcome: Outcome) {
+        self.outcome = self.outcome.max(Some(outcome));
+    }
+
+    /// Whether it was refused for its place alone, which the user hasn't given: by a node of an older version, or one
+    /// that is configured otherwise.
+    fn may_do_without_place(&self, refusal: &Refusal) -> bool {
+        self.established && self.place().is_some() && ["no_history", "bad_request"].contains(&refusal.code.as_str())
     }
 }
 
@@ -104,7 +202,7 @@ impl Subscriptions {
 fn superseded(askers: Vec<Asker>) {
     for asker in askers {
         // Who stopped waiting doesn't want the answer.
-        let _ = asker.send(Ok::<_, Error>(()));
+        let _ = asker.send(Ok(Granted::default()));
     }
 }
 
@@ -119,85 +217,11 @@ pub(crate) fn not_in_force(refusal: &Refusal) -> bool {
 }
 
 /// Whether the node will refuse again. A code that is not known is taken for a failure that passes.
-fn is_final(refusal: &Refusal) -> bool {
-    ["bad_request", "unknown_command", "unknown_namespace", "channel_limit"].contains(&refusal.code.as_str())
+pub(crate) fn is_final(refusal: &Refusal) -> bool {
+    ["bad_request", "unknown_command", "unknown_namespace", "channel_limit", "no_history"]
+        .contains(&refusal.code.as_str())
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use tokio::sync::oneshot;
-
-    fn refused(code: &str) -> Result<(), Refusal> {
-        Err(Refusal { code: code.to_owned(), message: String::new() })
-    }
-
-    #[test]
-    fn the_order_stays() {
-        let mut subscriptions = Subscriptions::default();
-        for (id, channel) in (1..).zip(["c", "a", "b", "c"]) {
-            subscriptions.asked(channel, id);
-        }
-        subscriptions.forget("a");
-        assert_eq!(subscriptions.channels().collect::<Vec<_>>(), ["c", "b"]);
-    }
-
-    #[test]
-    fn what_an_answer_means_for_a_subscription() {
-        for (code, new, established) in [
-            ("already_subscribed", Standing::Kept, Standing::Kept),
-            ("channel_limit", Standing::Lost { established: false }, Standing::Lost { established: true }),
-            ("unknown_namespace", Standing::Lost { established: false }, Standing::Lost { established: true }),
-            ("bad_request", Standing::Lost { established: false }, Standing::Lost { established: true }),
-            ("broker_unavailable", Standing::Lost { established: false }, Standing::Later),
-            ("broker_timeout", Standing::Lost { established: false }, Standing::Later),
-            ("internal", Standing::Lost { established: false }, Standing::Later),
-            ("something_new", Standing::Lost { established: false }, Standing::Later),
-        ] {
-            let mut subscriptions = Subscriptions::default();
-            subscriptions.asked("news", 1);
-            assert_eq!(subscriptions.answered("news", 1, false, &refused(code)), new, "{code}");
-            subscriptions.asked("news", 2);
-            assert_eq!(subscriptions.answered("news", 2, false, &Ok(())), Standing::Kept);
-            subscriptions.asked("news", 3);
-            assert_eq!(subscriptions.answered("news", 3, false, &refused(code)), established, "{code}");
-            let lost = established == Standing::Lost { established: true };
-            assert_eq!(subscriptions.contains("news"), !lost, "{code}");
-        }
-    }
-
-    #[test]
-    fn the_newest_command_decides() {
-        let mut subscriptions = Subscriptions::default();
-        subscriptions.asked("news", 1);
-        subscriptions.forget("news");
-        assert_eq!(subscriptions.answered("news", 1, false, &Ok(())), Standing::Kept);
-        assert!(!subscriptions.contains("news"));
-        subscriptions.asked("news", 3);
-        assert_eq!(subscriptions.answered("news", 1, false, &refused("channel_limit")), Standing::Kept);
-        assert!(subscriptions.contains("news"));
-        subscriptions.answered("news", 3, false, &Ok(()));
-        subscriptions.asked("news", 4);
-        subscriptions.asked("news", 5);
-        assert_eq!(subscriptions.answered("news", 4, false, &refused("broker_unavailable")), Standing::Kept);
-        assert_eq!(subscriptions.answered("news", 4, true, &refused("broker_unavailable")), Standing::Later);
-        assert_eq!(subscriptions.answered("news", 5, false, &refused("broker_unavailable")), Standing::Later);
-    }
-
-    #[test]
-    fn who_waits_gets_the_next_answer_unless_nobody_wants_it() {
-        let mut subscriptions = Subscriptions::default();
-        let ((one, _first), (two, mut second), (three, third)) =
-            (oneshot::channel(), oneshot::channel(), oneshot::channel());
-        subscriptions.want("news".to_owned(), one);
-        subscriptions.want("sport".to_owned(), two);
-        subscriptions.want("sport".to_owned(), three);
-        drop(third);
-        assert_eq!(subscriptions.tidy(), 2);
-        assert_eq!(subscriptions.asked("news", 1).len(), 1);
-        assert!(second.try_recv().is_err());
-        subscriptions.forget("sport");
-        assert_eq!(second.try_recv().unwrap(), Ok(()));
-    }
-}
+#[path = "subscriptions_tests.rs"]
+mod tests;

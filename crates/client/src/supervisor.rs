@@ -58,7 +58,7 @@ impl Supervisor {
             tracing::debug!(%error, "connection lost");
             backoff.ended(began.elapsed());
             self.user.disconnected(&error);
-            unanswered.lose(&error, &mut self.user.subscriptions);
+            unanswered.lose(&error, &mut self.user);
             socket = match self.reconnect(reconnect, backoff, error).await {
                 Ok(socket) => socket,
                 Err(error) => return (error, Unanswered::default()),
@@ -68,9 +68,9 @@ impl Supervisor {
 
     /// Lives on `socket` until that ends.
     async fn use_up(&mut self, socket: Socket) -> (Ended, Unanswered) {
-        let missing = self.user.subscriptions.channels().cloned().collect();
-        let replay = Replay::new(missing, &self.options.reconnect.clone().unwrap_or_default());
         let welcome = self.welcome.borrow().clone();
+        let missing = self.user.welcomed(welcome.broadcast.clone());
+        let replay = Replay::new(missing, &self.options.reconnect.clone().unwrap_or_default());
         Connection::new(socket, welcome, self.options.encoding, &self.ids, &mut self.user, replay).run().await
     }
 

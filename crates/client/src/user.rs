@@ -1,12 +1,14 @@
 //! The user's side, which outlives connections.
 
 use crate::{
-    Closed, Error, Event,
-    call::{Call, Calls},
+    Closed, Error, Event, Position, Recovery, Welcome,
+    broadcasts::Broadcasts,
+    call::{Call, Calls, Granted},
     outlet::Outlet,
+    replay::Missing,
     subscriptions::Subscriptions,
 };
-use std::pin::pin;
+use std::{collections::VecDeque, pin::pin};
 use tokio::{sync::mpsc, time::Instant};
 
 /// The fewest calls that are taken before those are forgotten that nobody waits for any more.
@@ -18,21 +20,41 @@ pub(crate) struct User {
     pub(crate) calls: Calls,
     pub(crate) events: Outlet,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) broadcasts: Broadcasts,
     /// Since when the user knows that there is no connection with all that is wanted.
     pub(crate) away_since: Option<Instant>,
 }
 
 impl User {
-    /// The user who asks by `calls` and is told by `events`.
-    pub(crate) fn new(calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) -> Self {
-        let (calls, events) = (Calls::new(calls), Outlet::new(events));
-        Self { calls, events, subscriptions: Subscriptions::default(), away_since: None }
+    /// The user who asks by `calls`, is told by `events`, and has all `broadcasts` up to there.
+    pub(crate) fn new(calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>, broadcasts: Option<Position>) -> Self {
+        let (calls, events, broadcasts) = (Calls::new(calls), Outlet::new(events), Broadcasts::since(broadcasts));
+        Self { calls, events, subscriptions: Subscriptions::default(), broadcasts, away_since: None }
+    }
+
+    /// A connection begins, with `broadcasts` at that place; tells what to ask of it.
+    pub(crate) fn welcomed(&mut self, broadcasts: Option<Position>) -> VecDeque<Missing> {
+        self.broadcasts.welcomed(broadcasts, |event| self.events.tell(event));
+        let broadcasts = self.broadcasts.missing_since().map(|_| Missing::Broadcasts);
+        let channels = self.subscriptions.channels().cloned().map(Missing::Channel);
+        broadcasts.into_iter().chain(channels).collect()
+    }
+
+    /// Tells that all that was wanted is in force again on the connection of `welcome`, unless the user knows.
+    pub(crate) fn reconnected(&mut self, welcome: &Welcome) {
+        if let Some(since) = self.away_since.take() {
+            let recovery = Recovery::of(self.subscriptions.outcomes(), self.broadcasts.outcome());
+            let (welcome, away) = (welcome.clone(), since.elapsed());
+            self.events.tell(Event::Reconnected { welcome, away, recovery });
+        }
     }
 
     /// Tells that `reason` has ended the connection, unless the user waits already.
     pub(crate) fn disconnected(&mut self, reason: &Error) {
         if self.away_since.is_none() {
             self.away_since = Some(Instant::now());
+            self.subscriptions.away();
+            self.broadcasts.away();
             self.events.tell(Event::Disconnected { reason: reason.clone() });
         }
     }
@@ -74,13 +96,13 @@ impl User {
         match call {
             None => {}
             Some(Call::Close) => return Err(closed()),
-            Some(Call::Subscribe { channel, asker }) => self.subscriptions.want(channel, asker),
+            Some(Call::Subscribe { channel, since, asker }) => self.subscriptions.want(channel, since, asker),
             Some(Call::Unsubscribe { channel, asker }) => {
                 self.subscriptions.forget(&channel);
                 // Whoever stopped waiting doesn't want the answer.
-                let _ = asker.send(Ok(()));
+                let _ = asker.send(Ok(Granted::default()));
             }
-            Some(call @ Call::Send { .. }) => self.calls.keep(call),
+            Some(call @ Call::Send(_)) => self.calls.keep(call),
         }
         Ok(())
     }

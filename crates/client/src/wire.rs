@@ -1,23 +1,51 @@
 //! Commands and events as bytes.
 
-use crate::{
-    Content, Encoding, Error, Event, Refusal, Welcome,
-    content::{self, Outgoing},
-};
+mod incoming;
+
+pub(crate) use incoming::{Incoming, decode};
+
+use crate::{Content, Encoding, Error, HistoryQuery, Position, content::Outgoing};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, Serialize};
-use std::{borrow::Cow, time::Duration};
+use serde::Serialize;
 use tokio_tungstenite::tungstenite::Message;
 
 /// What a client asks of a node.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Command<'a> {
-    Subscribe { channel: &'a str },
-    Unsubscribe { channel: &'a str },
+    Subscribe {
+        channel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recover: Option<&'a Position>,
+    },
+    Unsubscribe {
+        channel: &'a str,
+    },
     Publish(Publish<'a>),
     Broadcast(Publish<'a>),
+    RecoverBroadcast(&'a Position),
+    History(History<'a>),
     Ping,
+}
+
+/// What `history` carries.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct History<'a> {
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<&'a Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reverse: bool,
+}
+
+impl<'a> History<'a> {
+    /// What `query` asks of `channel`.
+    pub(crate) fn new(channel: &'a str, query: &'a HistoryQuery) -> Self {
+        let HistoryQuery { since, limit, reverse } = query;
+        Self { channel, since: since.as_ref(), limit: *limit, reverse: *reverse }
+    }
 }
 
 /// What `publish` and `broadcast` carry.
@@ -29,16 +57,22 @@ pub(crate) struct Publish<'a> {
     content: Option<Outgoing<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_base64: Option<Base64<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<&'a str>,
 }
 
 impl<'a> Publish<'a> {
-    /// `content` in the form that `encoding` has for it, to `channel` or to all.
-    pub(crate) fn new(encoding: Encoding, channel: Option<&'a str>, content: &'a Content) -> Self {
+    /// `content` in the form that `encoding` has for it, to `channel` or to all, once for all that have the same `key`.
+    pub(crate) fn new(
+        encoding: Encoding,
+        channel: Option<&'a str>,
+        content: &'a Content,
+        key: Option<&'a str>,
+    ) -> Self {
+        let publish = Self { channel, idempotency_key: key, ..Self::default() };
         match (encoding, content) {
-            (Encoding::Json, Content::Binary(bytes)) => {
-                Self { channel, content_base64: Some(Base64(bytes)), ..Self::default() }
-            }
-            _ => Self { channel, content: Some(Outgoing(content)), ..Self::default() },
+            (Encoding::Json, Content::Binary(bytes)) => Self { content_base64: Some(Base64(bytes)), ..publish },
+            _ => Self { content: Some(Outgoing(content)), ..publish },
         }
     }
 }
@@ -70,155 +104,6 @@ pub(crate) fn encode(encoding: Encoding, id: u64, command: Command<'_>) -> Resul
         }
     }
     .map_err(Error::NotEncodable)
-}
-
-/// What a node's message is.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Incoming {
-    /// The first event.
-    Welcome(Welcome),
-    /// The answer to the command with this id.
-    Answer(u64, Result<(), Refusal>),
-    /// An event for the user.
-    Event(Event),
-    /// A kind of event that this client doesn't know, or nothing that matters.
-    Other,
-}
-
-/// Reads a text as JSON and a binary message as MessagePack.
-pub(crate) fn decode(message: &Message) -> Result<Incoming, Error> {
-    let event = match message {
-        Message::Text(text) => Spelt::Json(text),
-        Message::Binary(bytes) => Spelt::MessagePack(bytes),
-        _ => return Ok(Incoming::Other),
-    };
-    event.understand().map_err(Error::NotUnderstood)
-}
-
-/// An event as it is spelt. It is read once for its type and once for the fields of that type, since a content can be
-/// had as it was written only from a type without tags.
-#[derive(Clone, Copy)]
-enum Spelt<'a> {
-    Json(&'a str),
-    MessagePack(&'a [u8]),
-}
-
-impl<'a> Spelt<'a> {
-    fn read<T: Deserialize<'a>>(self) -> Result<T, String> {
-        match self {
-            Self::Json(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
-            Self::MessagePack(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
-        }
-    }
-
-    fn understand(self) -> Result<Incoming, String> {
-        let Type { name } = self.read()?;
-        Ok(match &*name {
-            "welcome" => Incoming::Welcome(self.read::<Greeting>()?.welcome()?),
-            "ok" => Incoming::Answer(self.read::<Answer>()?.id, Ok(())),
-            "pong" => self.read::<Pong>()?.id.map_or(Incoming::Other, |id| Incoming::Answer(id, Ok(()))),
-            "error" => self.read::<Refused>()?.told(),
-            "message" => Incoming::Event(self.read::<Delivery>()?.message()?),
-            "broadcast" => Incoming::Event(Event::Broadcast { content: self.read::<Delivery>()?.content()? }),
-            "gap" => Incoming::Event(Event::Gap { duration: duration(self.read::<Gap>()?.seconds)? }),
-            "dropped" => Incoming::Event(Event::Dropped { count: self.read::<Dropped>()?.count }),
-            _ => Incoming::Other,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct Type<'a> {
-    #[serde(rename = "type", borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Greeting {
-    connection: (u64, u64),
-    node: u64,
-    version: String,
-    heartbeat: f64,
-}
-
-impl Greeting {
-    fn welcome(self) -> Result<Welcome, String> {
-        let Self { connection, node, version, heartbeat } = self;
-        Ok(Welcome { connection, node, version, heartbeat: duration(heartbeat)? })
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    id: u64,
-}
-
-#[derive(Deserialize)]
-struct Pong {
-    id: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Refused {
-    id: Option<u64>,
-    code: String,
-    message: String,
-}
-
-impl Refused {
-    fn told(self) -> Incoming {
-        let refusal = Refusal { code: self.code, message: self.message };
-        match self.id {
-            Some(id) => Incoming::Answer(id, Err(refusal)),
-            None => Incoming::Event(Event::Refused(refusal)),
-        }
-    }
-}
-
-/// A message or a broadcast.
-#[derive(Deserialize)]
-struct Delivery {
-    channel: Option<String>,
-    /// A content of `null` is a content.
-    #[serde(default, deserialize_with = "present")]
-    content: Option<Content>,
-    content_base64: Option<String>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content>, D::Error> {
-    content::incoming(deserializer).map(Some)
-}
-
-impl Delivery {
-    fn message(mut self) -> Result<Event, String> {
-        let channel = self.channel.take().ok_or("a message without channel")?;
-        Ok(Event::Message { channel, content: self.content()? })
-    }
-
-    fn content(self) -> Result<Content, String> {
-        match (self.content, self.content_base64) {
-            (Some(content), _) => Ok(content),
-            (None, Some(text)) => {
-                let bytes = STANDARD.decode(text).map_err(|error| format!("content_base64: {error}"))?;
-                Ok(Content::Binary(bytes.into()))
-            }
-            (None, None) => Err("a message without content".to_owned()),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Gap {
-    seconds: f64,
-}
-
-#[derive(Deserialize)]
-struct Dropped {
-    count: u64,
-}
-
-fn duration(seconds: f64) -> Result<Duration, String> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{seconds} seconds: {error}"))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ async fn keep(_node: Node) {
 }
 
 fn message(content: Value) -> Event {
-    Event::Message { channel: "news".to_owned(), content: content.into() }
+    Event::Message { channel: "news".to_owned(), content: content.into(), position: None }
 }
 
 async fn exchange(encoding: Encoding) {
@@ -97,7 +97,7 @@ async fn answers_find_their_commands_in_any_order() {
     let (client, _events) = Client::connect(&url, Options::default()).await.unwrap();
     let (first, second) = tokio::join!(client.publish("a", "1"), client.publish("b", "2"));
     assert_eq!(first, Err(Refusal { code: "bad_request".to_owned(), message: "no a".to_owned() }.into()));
-    assert_eq!(second, Ok(()));
+    assert_eq!(second, Ok(None));
 }
 
 #[tokio::test]

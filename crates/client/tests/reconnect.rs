@@ -4,128 +4,24 @@
 mod scripted;
 
 use bytes::Bytes;
-use fanwire_client::{Client, Closed, Error, Event, Events, Options, Reconnect, Refusal};
+use fanwire_client::{Client, Closed, Error, Event, Events, Options};
 use futures_util::{FutureExt, SinkExt, future::join_all};
-use scripted::Node;
-use serde_json::{Value, json};
+use scripted::{
+    Node,
+    address::{Address, closed, disconnected, reconnected, reconnecting, refused, subscribe},
+};
+use serde_json::json;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task,
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
-
-/// The one address of all nodes.
-struct Address {
-    listener: TcpListener,
-    nodes: u64,
-}
-
-impl Address {
-    async fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), nodes: 0 }
-    }
-
-    /// A client that is connected to the first node.
-    async fn client(&mut self, options: Options) -> (Client, Events, Node) {
-        let url = format!("ws://{}", self.listener.local_addr().unwrap());
-        let (connected, node) = tokio::join!(Client::connect(&url, options), self.node());
-        let (client, events) = connected.unwrap();
-        (client, events, node)
-    }
-
-    /// An attempt at a connection, which waits for the answer.
-    async fn attempt(&self) -> TcpStream {
-        let stream = self.listener.accept().await.unwrap().0;
-        stream.set_nodelay(true).unwrap();
-        stream
-    }
-
-    /// The next connection, welcomed by node 1, 2 and so on.
-    async fn node(&mut self) -> Node {
-        let stream = self.attempt().await;
-        self.welcome(stream, 20.0).await
-    }
-
-    async fn welcome(&mut self, stream: TcpStream, heartbeat: f64) -> Node {
-        self.nodes += 1;
-        let mut node = Node::accept(stream).await;
-        node.welcome(self.nodes, heartbeat).await;
-        node
-    }
-}
-
-fn reconnecting() -> Options {
-    let (first, most) = (Duration::from_millis(10), Duration::from_millis(20));
-    Options { reconnect: Some(Reconnect { first, most, give_up_after: None }), ..Options::default() }
-}
-
-impl Node {
-    async fn ok(&mut self, command: &Value) {
-        self.tell(json!({"type": "ok", "id": command["id"]})).await;
-    }
-
-    async fn refuse(&mut self, command: &Value, code: &str) {
-        self.tell(json!({"type": "error", "id": command["id"], "code": code, "message": "no"})).await;
-    }
-
-    /// Hears commands of this type for these channels, in order, and grants them.
-    async fn grant(&mut self, kind: &str, channels: &[&str]) {
-        for channel in channels {
-            let command = self.hear().await.unwrap();
-            assert_eq!((&command["type"], &command["channel"]), (&json!(kind), &json!(channel)));
-            self.ok(&command).await;
-        }
-    }
-
-    async fn publish(&mut self, channel: &str, content: &str) {
-        self.tell(json!({"type": "message", "channel": channel, "content": content})).await;
-    }
-
-    async fn close(mut self, code: u16) {
-        let frame = CloseFrame { code: code.into(), reason: "because".into() };
-        self.socket.close(Some(frame)).await.unwrap();
-        assert_eq!(self.hear().await, None);
-    }
-}
-
-/// Subscribes to `channels`, which `node` grants.
-async fn subscribe(client: &Client, node: &mut Node, channels: &[&str]) {
-    let subscribing = async {
-        for channel in channels {
-            client.subscribe(channel).await.unwrap();
-        }
-    };
-    tokio::join!(subscribing, node.grant("subscribe", channels));
-}
-
-fn closed(code: u16) -> Error {
-    Closed { code: Some(code), reason: "because".to_owned() }.into()
-}
-
-fn refused(code: &str) -> Refusal {
-    Refusal { code: code.to_owned(), message: "no".to_owned() }
-}
-
-async fn disconnected(events: &mut Events) -> Error {
-    match events.next().await.unwrap() {
-        Event::Disconnected { reason } => reason,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Expects to be connected again, to this node.
-async fn reconnected(events: &mut Events, node: u64) {
-    match events.next().await.unwrap() {
-        Event::Reconnected { welcome, .. } => assert_eq!((welcome.node, welcome.connection), (node, (node, 1))),
-        other => panic!("{other:?}"),
-    }
-}
+use tokio_tungstenite::tungstenite::Message;
 
 fn message(channel: &str, content: &str) -> Event {
-    Event::Message { channel: channel.to_owned(), content: content.into() }
+    Event::Message { channel: channel.to_owned(), content: content.into(), position: None }
 }
 
 #[tokio::test]
@@ -211,7 +107,7 @@ async fn what_is_asked_meanwhile_holds_for_the_next_connection() {
         node
     };
     let (subscribed, published, _node) = tokio::join!(client.subscribe("d"), client.publish("news", "waited"), next);
-    assert_eq!((subscribed, published), (Ok(()), Ok(())));
+    assert_eq!((subscribed, published), (Ok(None), Ok(None)));
     reconnected(&mut events, 2).await;
 }
 
@@ -245,7 +141,7 @@ async fn a_publication_that_nobody_waits_for_any_more_is_not_sent_later() {
         node.grant("publish", &["second"]).await;
     };
     let (published, ()) = tokio::join!(client.publish("second", "x"), next);
-    assert_eq!(published, Ok(()));
+    assert_eq!(published, Ok(None));
 }
 
 #[tokio::test]
@@ -274,7 +170,7 @@ async fn subscribing_and_unsubscribing_survive_the_loss_of_their_answers() {
         node
     };
     let (subscribed, unsubscribed, _node) = tokio::join!(client.subscribe("new"), client.unsubscribe("old"), script);
-    assert_eq!((subscribed, unsubscribed), (Ok(()), Ok(())));
+    assert_eq!((subscribed, unsubscribed), (Ok(None), Ok(())));
     disconnected(&mut events).await;
     reconnected(&mut events, 2).await;
 }
@@ -624,7 +520,7 @@ async fn however_many_commands_were_given_up_the_next_are_taken() {
         node.grant("publish", &["second"]).await;
     };
     let (published, ()) = tokio::join!(client.publish("second", "x"), next);
-    assert_eq!(published, Ok(()));
+    assert_eq!(published, Ok(None));
     reconnected(&mut events, 2).await;
 }
 

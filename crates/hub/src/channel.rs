@@ -1,11 +1,15 @@
 //! The subscribers of a channel on a shard, and the publications that wait for them.
 
 use crate::{
-    outbox::{ENTRY_COST, Kind, MAX_VECTORS},
+    history::{History, Skip},
+    outbox::{ENTRY_COST, Kind, MAX_VECTORS, Parcel},
+    recent::before,
     roster::Roster,
 };
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, Delivery, Dialect, Dialects, Event, NodeId, Publication, dialect};
+use fanwire_protocol::{
+    ChannelName, Delivery, Dialect, Dialects, Epoch, Event, NodeId, Position, Publication, dialect,
+};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -19,11 +23,31 @@ pub(crate) struct Channel {
     /// `None` for the broadcast.
     pub(crate) name: Option<ChannelName>,
     pub(crate) roster: Roster,
-    pub(crate) pending: VecDeque<Delivery>,
+    pub(crate) pending: VecDeque<Item>,
     /// What is being fanned out. There is never more than one, which is what keeps the order.
     pub(crate) batch: Option<Batch>,
     /// Whether the channel stands in the shard's queue of channels with work.
     pub(crate) queued: bool,
+    /// Where it stands, if it has a history and that is known.
+    pub(crate) history: Option<Box<History>>,
+}
+
+/// What waits for its fan-out.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Delivery(Delivery),
+    /// The notice that what stands before this place is lost.
+    Lost(Position),
+}
+
+impl Item {
+    /// The place behind it.
+    pub(crate) fn place(&self) -> Option<&Position> {
+        match self {
+            Self::Delivery(delivery) => delivery.publication.position.as_ref(),
+            Self::Lost(position) => Some(position),
+        }
+    }
 }
 
 impl Channel {
@@ -37,23 +61,73 @@ impl Channel {
         self.batch.is_some() || !self.pending.is_empty()
     }
 
+    /// Moves the head to `position`. Returns whether what stands there is news.
+    pub(crate) fn advance(&mut self, position: &Position) -> bool {
+        self.history.get_or_insert_with(|| Box::new(History::at(before(position), VecDeque::new()))).advance(position)
+    }
+
+    /// Sets the head where there is none, behind the epochs that have `ended`.
+    pub(crate) fn stand_at(&mut self, position: Position, ended: VecDeque<Epoch>) {
+        self.history.get_or_insert_with(|| Box::new(History::at(position, ended)));
+    }
+
+    /// Removes a member.
+    pub(crate) fn leave(&mut self, member: usize) {
+        self.roster.leave(member);
+        if let Some(history) = &mut self.history {
+            history.forget(member);
+        }
+    }
+
+    /// The place up to which a member has everything; `None` without history.
+    pub(crate) fn place_of(&self, member: usize) -> Option<&Position> {
+        self.history.as_ref().map(|history| history.place_of(member, self.waits(member)))
+    }
+
+    /// Whether a member has yet to get items of the batch under way.
+    pub(crate) fn waits(&self, member: usize) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.len() > 0) && self.roster.is_ahead(member)
+    }
+
     /// Begins the next batch if none is under way: whatever has queued up, within `limit` bytes of content and entry
     /// costs (but at least one).
-    pub(crate) fn begin_batch(&mut self, node: NodeId, limit: usize) {
-        if self.batch.is_some() || self.pending.is_empty() {
+    pub(crate) fn begin_batch(&mut self, node: NodeId, limit: usize, dialects: &Dialects) {
+        if self.batch.is_some() {
             return;
         }
-        let mut size = 0;
-        let fits = |delivery: &&Delivery| {
-            size += size_of(delivery) + ENTRY_COST;
-            size <= limit
+        let mut batch = match self.pending.front() {
+            None => return,
+            Some(Item::Lost(position)) => {
+                let batch = Batch::lost(self.name.clone(), position.clone(), dialects);
+                self.pending.pop_front();
+                batch
+            }
+            Some(Item::Delivery(_)) => Batch::of(self.take_deliveries(limit), node),
         };
-        let count = self.pending.iter().take(MAX_VECTORS).take_while(fits).count().max(1);
-        let batch = Batch::of(self.pending.drain(..count).collect(), node);
+        if let Some(history) = &mut self.history {
+            batch.first = history.begin(batch.len(), batch.last_place());
+        }
         self.begin(batch);
         if self.pending.is_empty() {
             self.pending = VecDeque::new();
         }
+    }
+
+    fn take_deliveries(&mut self, limit: usize) -> Vec<Delivery> {
+        let mut size = 0;
+        let mut fits = |item: &Item| match item {
+            Item::Delivery(delivery) => {
+                size += size_of(delivery) + ENTRY_COST;
+                size <= limit
+            }
+            Item::Lost(_) => false,
+        };
+        let count = self.pending.iter().take(MAX_VECTORS).take_while(|item| fits(item)).count().max(1);
+        let delivery = |item| match item {
+            Item::Delivery(delivery) => Some(delivery),
+            Item::Lost(_) => None,
+        };
+        self.pending.drain(..count).filter_map(delivery).collect()
     }
 
     /// Begins to tell all subscribers of `event`.
@@ -74,6 +148,12 @@ pub(crate) struct Batch {
     published_at: Vec<u64>,
     /// Connections of this node that are left out, by their sequence number, and of which publication.
     except: Vec<(u64, usize)>,
+    /// Whether any publication has a place in a history.
+    placed: bool,
+    /// How manieth of the channel's items the first publication is, where there is a history.
+    pub(crate) first: u64,
+    /// The place behind what is lost, where that is what is told.
+    lost: Option<Box<Position>>,
     frames: [Option<Vec<Bytes>>; dialect::ALL.len()],
     pub(crate) kind: Kind,
     begun: Instant,
@@ -87,11 +167,19 @@ impl Batch {
         Self {
             except: deliveries.iter().enumerate().filter_map(leaves_out).collect(),
             published_at: deliveries.iter().map(|delivery| delivery.published_at).collect(),
+            placed: deliveries.iter().any(|delivery| delivery.publication.position.is_some()),
+            first: 0,
+            lost: None,
             publications: deliveries.into_iter().map(|delivery| delivery.publication).collect(),
             frames: Default::default(),
             kind: Kind::Publication,
             begun: Instant::now(),
         }
+    }
+
+    fn lost(channel: Option<ChannelName>, position: Position, dialects: &Dialects) -> Self {
+        let event = Event::Lost { channel, position: position.clone() };
+        Self { lost: Some(Box::new(position)), ..Self::notice(&event, dialects) }
     }
 
     fn notice(event: &Event, dialects: &Dialects) -> Self {
@@ -100,15 +188,30 @@ impl Batch {
             publications: Vec::new(),
             published_at: Vec::new(),
             except: Vec::new(),
+            placed: false,
+            first: 0,
+            lost: None,
             frames: dialect::ALL.map(frames),
             kind: Kind::Answer,
             begun: Instant::now(),
         }
     }
 
-    /// How many publications it has.
+    /// How many of the channel's items it has.
     pub(crate) fn len(&self) -> usize {
-        self.publications.len()
+        self.publications.len() + usize::from(self.lost.is_some())
+    }
+
+    /// The place of one of its items.
+    pub(crate) fn place(&self, index: usize) -> Option<&Position> {
+        match self.publications.get(index) {
+            Some(publication) => publication.position.as_ref(),
+            None => self.lost.as_deref(),
+        }
+    }
+
+    fn last_place(&self) -> Option<&Position> {
+        (0..self.len()).rev().find_map(|index| self.place(index))
     }
 
     /// How many bytes their contents have.
@@ -122,22 +225,25 @@ impl Batch {
     }
 
     /// The frames of all publications for receivers of `dialect`.
-    pub(crate) fn frames(&mut self, dialect: Dialect, dialects: &Dialects) -> &[Bytes] {
-        self.frames[dialect as usize].get_or_insert_with(|| {
+    pub(crate) fn parcel(&mut self, dialect: Dialect, dialects: &Dialects) -> Parcel<'_> {
+        let frames = self.frames[dialect as usize].get_or_insert_with(|| {
             let mut frames = Vec::new();
             dialects.frames(dialect, &self.publications, &mut frames);
             frames
-        })
+        });
+        let placed = self.placed && frames.len() == self.publications.len();
+        Parcel { frames, kind: self.kind, placed: if placed { &self.publications } else { &[] } }
     }
 
-    /// The frames for one connection that is left out of some of the publications.
-    pub(crate) fn frames_for(&self, sequence: u64, dialect: Dialect, dialects: &Dialects) -> Vec<Bytes> {
-        let wanted = |index: usize| !self.except.contains(&(sequence, index));
-        let publications: Vec<_> =
-            (0..self.len()).filter(|index| wanted(*index)).map(|index| Arc::clone(&self.publications[index])).collect();
-        let mut frames = Vec::new();
-        dialects.frames(dialect, &publications, &mut frames);
-        frames
+    /// Which publications are for a connection that does not get all of them.
+    pub(crate) fn part(&self, sequence: u64, skip: Option<&Skip>) -> Vec<usize> {
+        let skipped = |index: usize| skip.is_some_and(|skip| skip.covers(self, index));
+        (0..self.len()).filter(|index| !skipped(*index) && !self.except.contains(&(sequence, *index))).collect()
+    }
+
+    /// The publications at `indexes`.
+    pub(crate) fn publications(&self, indexes: &[usize]) -> Vec<Arc<Publication>> {
+        indexes.iter().filter_map(|index| self.publications.get(*index)).cloned().collect()
     }
 
     /// How long the fan-out has taken.
@@ -155,4 +261,14 @@ impl Batch {
 /// What a publication counts for, in bytes.
 pub(crate) fn size_of(delivery: &Delivery) -> usize {
     delivery.publication.content.parts().1.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_no_larger_for_the_sake_of_histories() {
+        assert_eq!(std::mem::size_of::<Item>(), std::mem::size_of::<Delivery>());
+    }
 }

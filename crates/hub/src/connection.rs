@@ -4,10 +4,11 @@ use crate::{
     Activity, Transport,
     heartbeat::Heartbeat,
     interest::Subscription,
-    outbox::{Kind, Outbox, Policy, Rest, with_slices},
+    outbox::{Kind, Outbox, Parcel, Policy, Rest, with_slices},
+    recovery::Recovery,
 };
 use bytes::Bytes;
-use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, frame};
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, Publication, Target, frame};
 use std::{hint::black_box, io, sync::Arc};
 use tokio_util::time::delay_queue;
 
@@ -27,6 +28,9 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// Whether the outbox is to be flushed at the end of the turn.
     pub(crate) dirty: bool,
+    /// Whether it stands in the shard's queue of connections that recover.
+    pub(crate) recovering: bool,
+    pub(crate) recovery: Recovery,
     outbox: Outbox,
     counted: usize,
 }
@@ -109,6 +113,8 @@ impl Connection {
             phase: Phase::Open,
             blocked: false,
             dirty: false,
+            recovering: false,
+            recovery: Recovery::default(),
             outbox: Outbox::default(),
             counted: 0,
         }
@@ -119,6 +125,16 @@ impl Connection {
         matches!(self.phase, Phase::Open | Phase::Draining)
     }
 
+    /// What its outbox costs, in bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outbox.cost()
+    }
+
+    /// Whether so little waits that what it recovers may follow.
+    pub(crate) fn rests(&self, terms: &Terms) -> bool {
+        self.outbox.rests(terms.limit)
+    }
+
     /// Reads what [`Self::send`] will need; see [`Transport::look_up`].
     pub(crate) fn look_up(&self) {
         black_box((self.phase, self.blocked, self.id.1, self.outbox.is_empty()));
@@ -127,36 +143,29 @@ impl Connection {
 
     /// Hands over frames. With `at_once` they are written now if nothing waits before them; else, and where the socket
     /// does not take them, they go to the outbox.
-    pub(crate) fn send(
-        &mut self,
-        frames: &[Bytes],
-        kind: Kind,
-        at_once: bool,
-        terms: &Terms,
-        tally: &mut Tally,
-    ) -> Outcome {
-        if !self.is_open() || frames.is_empty() {
+    pub(crate) fn send(&mut self, parcel: &Parcel<'_>, at_once: bool, terms: &Terms, tally: &mut Tally) -> Outcome {
+        if !self.is_open() || parcel.frames.is_empty() {
             return Outcome::Done;
         }
-        if kind == Kind::Publication {
-            tally.deliveries += frames.len() as u64;
+        if parcel.kind != Kind::Answer {
+            tally.deliveries += parcel.frames.len() as u64;
         }
         let outcome = if at_once && !self.blocked && self.outbox.is_empty() {
-            self.write_directly(frames, kind, terms, tally)
+            self.write_directly(parcel, terms, tally)
         } else {
-            self.enqueue(frames, kind, terms, tally)
+            self.enqueue(parcel, terms, tally)
         };
         self.account(tally);
         outcome
     }
 
-    fn write_directly(&mut self, frames: &[Bytes], kind: Kind, terms: &Terms, tally: &mut Tally) -> Outcome {
-        let buffers = frames.iter().map(|frame| &frame[..]);
+    fn write_directly(&mut self, parcel: &Parcel<'_>, terms: &Terms, tally: &mut Tally) -> Outcome {
+        let buffers = parcel.frames.iter().map(|frame| &frame[..]);
         let Ok(count) = written(with_slices(buffers, |slices| self.transport.try_write_vectored(slices))) else {
             return self.abort(tally);
         };
         tally.sent_bytes += count as u64;
-        self.outbox.push_rest(frames, kind, count);
+        self.outbox.push_rest(parcel, count);
         if self.outbox.is_empty() {
             return Outcome::Done;
         }
@@ -164,8 +173,13 @@ impl Connection {
         if self.outbox.has_room(&[], terms.limit) { Outcome::Wait } else { Outcome::Full }
     }
 
-    fn enqueue(&mut self, frames: &[Bytes], kind: Kind, terms: &Terms, tally: &mut Tally) -> Outcome {
+    fn enqueue(&mut self, parcel: &Parcel<'_>, terms: &Terms, tally: &mut Tally) -> Outcome {
         let mut outcome = if self.blocked { Outcome::Done } else { Outcome::Flush };
+        if parcel.kind == Kind::Page {
+            self.outbox.push_rest(parcel, 0);
+            return outcome;
+        }
+        let frames = parcel.frames;
         if !self.blocked && !self.outbox.has_room(frames, terms.limit) {
             // Perhaps full only because nobody has tried to write yet.
             outcome = self.flush(terms, tally);
@@ -173,15 +187,15 @@ impl Connection {
                 return outcome;
             }
             if self.outbox.is_empty() {
-                return self.write_directly(frames, kind, terms, tally);
+                return self.write_directly(parcel, terms, tally);
             }
         }
         self.make_room(frames, terms, tally);
         if !self.outbox.has_room(frames, terms.limit) {
-            tally.dropped_closed += if kind == Kind::Publication { frames.len() as u64 } else { 0 };
+            tally.dropped_closed += if parcel.kind == Kind::Publication { frames.len() as u64 } else { 0 };
             return Outcome::Full;
         }
-        frames.iter().for_each(|frame| self.outbox.push(frame.clone(), kind));
+        self.outbox.push_rest(parcel, 0);
         outcome
     }
 
@@ -214,6 +228,7 @@ impl Connection {
     }
 
     fn tell_losses(&mut self, dialects: &Dialects) {
+        self.outbox.tell_lost(|publication| dialects.encode(self.dialect, &lost(publication)?));
         let count = self.outbox.take_left_out();
         if count > 0 {
             dialects
@@ -250,9 +265,10 @@ impl Connection {
     fn end(&mut self, reason: CloseReason, frame: Bytes, rest: Rest, finish: bool, tally: &mut Tally) {
         self.activity.end(reason);
         tally.dropped_closed += self.outbox.keep(rest);
-        self.outbox.push(frame, Kind::Answer);
+        self.outbox.push_answer(frame);
         self.account(tally);
         self.phase = Phase::Closing { finish };
+        self.recovery.end();
     }
 
     /// Ends the socket, so that its session ends too, and gives back what waits.
@@ -267,6 +283,7 @@ impl Connection {
         self.phase = Phase::Dead;
         self.outbox = Outbox::default();
         self.account(tally);
+        self.recovery.end();
     }
 
     fn account(&mut self, tally: &mut Tally) {
@@ -274,6 +291,15 @@ impl Connection {
         tally.outbox_bytes += cost.cast_signed() as i64 - self.counted.cast_signed() as i64;
         self.counted = cost;
     }
+}
+
+/// What is told where publications up to this one were left out.
+fn lost(publication: &Publication) -> Option<Event> {
+    let channel = match &publication.target {
+        Target::Broadcast => None,
+        Target::Channel(name) => Some(name.clone()),
+    };
+    publication.position.clone().map(|position| Event::Lost { channel, position })
 }
 
 /// What a peer would still read of what waits.

@@ -1,7 +1,7 @@
 //! All shards of the node.
 
 use crate::{HubMetrics, Interest, Shard, ShardConfig, ShardGone, ShardHandle, shard::Place};
-use fanwire_protocol::{Delivery, Dialects, Event, Target};
+use fanwire_protocol::{Delivery, Dialects, Event, Position, Target};
 use std::{sync::Arc, time::Duration};
 
 /// All shards of the node, and the way of a publication to those that have readers for it. Cheap to clone.
@@ -14,9 +14,9 @@ pub struct Hub {
 impl Hub {
     /// A hub of `count` shards (at least one), and the shards, which serve while [`Shard::run`] is polled.
     pub fn new(config: &ShardConfig, dialects: &Dialects, metrics: &HubMetrics, count: usize) -> (Self, Vec<Shard>) {
-        let make = |_| Shard::new(config, dialects.clone(), metrics.clone());
+        let interest = Interest::new(count.max(1));
+        let make = |_| Shard::new(config, dialects.clone(), metrics.clone(), Arc::clone(&interest));
         let (shards, handles): (Vec<_>, Vec<_>) = (0..count.max(1)).map(make).unzip();
-        let interest = Interest::new(handles.len());
         (Self { shards: handles.into(), interest }, shards)
     }
 
@@ -46,11 +46,52 @@ impl Hub {
         let mut parts = vec![Vec::new(); self.shards.len()];
         for delivery in deliveries {
             match &delivery.publication.target {
-                Target::Broadcast => parts.iter_mut().for_each(|part| part.push(delivery.clone())),
-                Target::Channel(name) => self.interest.shards_of(name, |shard| parts[shard].push(delivery.clone())),
+                Target::Broadcast => {
+                    self.interest.pass_broadcast(&delivery);
+                    parts.iter_mut().for_each(|part| part.push(delivery.clone()));
+                }
+                Target::Channel(name) => {
+                    self.interest.pass(name, &delivery, |shard| parts[shard].push(delivery.clone()))
+                }
             }
         }
         parts
+    }
+
+    /// Says where a target with a history stands: nothing up to `position` will be delivered any more to those who come
+    /// now. Who joins a channel before that place is told to read on. For subscribers of now nothing changes.
+    ///
+    /// Broadcasts have a place from then on, which a welcome tells.
+    pub async fn at(&self, target: &Target, position: &Position) -> Result<(), ShardGone> {
+        self.interest.skip_to(target, position);
+        if *target == Target::Broadcast {
+            for shard in self.shards.iter() {
+                shard.stand_at(position.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the subscribers of a target with a history, behind all that was delivered before, that what is missing
+    /// between that and what follows behind `position` can't be had any more. Whoever has everything up to `position`
+    /// is told nothing.
+    pub async fn lost(&self, target: &Target, position: &Position) -> Result<(), ShardGone> {
+        self.interest.skip_to(target, position);
+        for shard in self.readers(target) {
+            self.shards[shard].lost(target.clone(), position.clone()).await?;
+        }
+        Ok(())
+    }
+
+    fn readers(&self, target: &Target) -> Vec<usize> {
+        match target {
+            Target::Broadcast => (0..self.shards.len()).collect(),
+            Target::Channel(name) => {
+                let mut found = Vec::new();
+                self.interest.shards_of(name, |shard| found.push(shard));
+                found
+            }
+        }
     }
 
     /// Tells every connection whose dialect has a form for it of `event`, behind all that was delivered before.

@@ -1,6 +1,7 @@
 //! Which channels this node has readers for, and on which shards.
 
-use fanwire_protocol::ChannelName;
+use crate::recent::{Recent, Since, before};
+use fanwire_protocol::{ChannelName, Delivery, Position, Target};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,28 +11,41 @@ use tokio::time::Instant;
 
 /// Counts the readers of each channel by shard. A channel stays known for a while after its last reader left, so that
 /// readers who come and go do not make the node come and go at its broker.
+///
+/// Where a channel has a history, it is known here too what was passed on last to those who are counted. A reader is
+/// counted before it asks the broker where the history stands; so whatever comes behind the answer is either found here
+/// or passed on later, however many shards are how far behind.
 #[derive(Debug)]
 pub struct Interest {
     shards: usize,
-    channels: Mutex<HashMap<ChannelName, Readers>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    channels: HashMap<ChannelName, Readers>,
+    /// What was passed on of the broadcasts, whose readers are all connections.
+    broadcasts: Option<Box<Recent>>,
 }
 
 #[derive(Debug)]
 struct Readers {
     by_shard: Box<[u32]>,
     idle_since: Option<Instant>,
+    /// What was passed on, where the channel has a history.
+    recent: Option<Box<Recent>>,
 }
 
 impl Interest {
     /// No readers yet, on `shards` shards.
     pub fn new(shards: usize) -> Arc<Self> {
-        Arc::new(Self { shards, channels: Mutex::default() })
+        Arc::new(Self { shards, known: Mutex::default() })
     }
 
     /// Counts a reader of `channel` on `shard` for as long as the subscription is held.
     pub fn subscribe(self: &Arc<Self>, channel: &ChannelName, shard: usize) -> Subscription {
-        let mut channels = self.lock();
-        let readers = channels.entry(channel.clone()).or_insert_with(|| Readers::none(self.shards));
+        let mut known = self.lock();
+        let readers = known.channels.entry(channel.clone()).or_insert_with(|| Readers::none(self.shards));
         readers.by_shard[shard] += 1;
         readers.idle_since = None;
         Subscription { interest: Arc::clone(self), channel: channel.clone(), shard }
@@ -39,8 +53,48 @@ impl Interest {
 
     /// Calls `found` for each shard that has readers of `channel`.
     pub fn shards_of(&self, channel: &ChannelName, mut found: impl FnMut(usize)) {
-        if let Some(readers) = self.lock().get(channel) {
-            readers.by_shard.iter().enumerate().filter(|(_, count)| **count > 0).for_each(|(shard, _)| found(shard));
+        if let Some(readers) = self.lock().channels.get(channel) {
+            readers.shards().for_each(&mut found);
+        }
+    }
+
+    /// Calls `found` for each shard that has readers of `channel`, to which `delivery` is passed on.
+    pub(crate) fn pass(&self, channel: &ChannelName, delivery: &Delivery, mut found: impl FnMut(usize)) {
+        if let Some(readers) = self.lock().channels.get_mut(channel) {
+            note(&mut readers.recent, delivery);
+            readers.shards().for_each(&mut found);
+        }
+    }
+
+    /// Notes that a broadcast is passed on to all shards.
+    pub(crate) fn pass_broadcast(&self, delivery: &Delivery) {
+        if delivery.publication.position.is_some() {
+            note(&mut self.lock().broadcasts, delivery);
+        }
+    }
+
+    /// Nothing up to `position` will be passed on any more to readers of `target`.
+    pub(crate) fn skip_to(&self, target: &Target, position: &Position) {
+        let mut known = self.lock();
+        if let Some(recent) = known.recent_of(channel_of(target)) {
+            match recent {
+                Some(recent) => recent.skip_to(position),
+                None => *recent = Some(Box::new(Recent::at(position.clone()))),
+            }
+        }
+    }
+
+    /// What was passed on behind `place`, up to `until` or up to now; `None` where that isn't kept. Where nothing was
+    /// passed on, nobody is behind.
+    pub(crate) fn since(
+        &self,
+        channel: Option<&ChannelName>,
+        place: &Position,
+        until: Option<&Position>,
+    ) -> Option<Since> {
+        match self.lock().recent_of(channel) {
+            Some(Some(recent)) => recent.since(place, until),
+            _ => until.is_none().then(Since::default),
         }
     }
 
@@ -49,7 +103,7 @@ impl Interest {
     /// A reader that comes at the same time is counted either before, and the channel stays, or after `forget` has
     /// returned. So `forget` may leave the channel at the broker, if the subscriber joins it there afterwards.
     pub fn sweep(&self, now: Instant, linger: Duration, mut forget: impl FnMut(&ChannelName)) {
-        let mut channels = self.lock();
+        let channels = &mut self.lock().channels;
         channels.retain(|channel, readers| {
             let expired = readers.idle_since.is_some_and(|since| now.duration_since(since) > linger);
             if expired {
@@ -63,7 +117,7 @@ impl Interest {
     }
 
     fn release(&self, channel: &ChannelName, shard: usize) {
-        if let Some(readers) = self.lock().get_mut(channel) {
+        if let Some(readers) = self.lock().channels.get_mut(channel) {
             readers.by_shard[shard] -= 1;
             if readers.by_shard.iter().all(|count| *count == 0) {
                 readers.idle_since = Some(Instant::now());
@@ -71,15 +125,42 @@ impl Interest {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelName, Readers>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // The counts are whole between any two statements that could panic, so poison means nothing here.
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What was passed on of a channel, or of the broadcasts; outer `None` where the channel isn't known.
+    fn recent_of(&mut self, channel: Option<&ChannelName>) -> Option<&mut Option<Box<Recent>>> {
+        match channel {
+            None => Some(&mut self.broadcasts),
+            Some(name) => self.channels.get_mut(name).map(|readers| &mut readers.recent),
+        }
     }
 }
 
 impl Readers {
     fn none(shards: usize) -> Self {
-        Self { by_shard: vec![0; shards].into(), idle_since: None }
+        Self { by_shard: vec![0; shards].into(), idle_since: None, recent: None }
+    }
+
+    fn shards(&self) -> impl Iterator<Item = usize> {
+        self.by_shard.iter().enumerate().filter(|(_, count)| **count > 0).map(|(shard, _)| shard)
+    }
+}
+
+fn note(recent: &mut Option<Box<Recent>>, delivery: &Delivery) {
+    if let Some(position) = &delivery.publication.position {
+        recent.get_or_insert_with(|| Box::new(Recent::at(before(position)))).pass(delivery, position);
+    }
+}
+
+fn channel_of(target: &Target) -> Option<&ChannelName> {
+    match target {
+        Target::Broadcast => None,
+        Target::Channel(name) => Some(name),
     }
 }
 

@@ -12,6 +12,9 @@
 //! | `connection` | what a shard holds of a connection, and its write side |
 //! | [`outbox`] | what a socket could not take yet, bounded |
 //! | `channel` | the subscribers of a channel on a shard, and the publications that wait for them |
+//! | `history` | where a channel with a history stands on a shard, and who is ahead of that |
+//! | `recent` | what was delivered last, for those who are a little behind |
+//! | `recovery` | what a connection waits for before it is live |
 //! | `roster` | a list of subscribers that can be walked while it changes |
 //! | `heartbeat` | when to ping, and when a connection is dead |
 //! | [`activity`] | what a session and its shard tell each other without messages |
@@ -22,10 +25,13 @@ pub mod activity;
 mod channel;
 mod connection;
 mod heartbeat;
+mod history;
 pub mod hub;
 pub mod interest;
 pub mod metrics;
 pub mod outbox;
+mod recent;
+mod recovery;
 mod roster;
 pub mod shard;
 pub mod transport;
@@ -35,5 +41,6 @@ pub use hub::Hub;
 pub use interest::{Interest, Subscription};
 pub use metrics::HubMetrics;
 pub use outbox::Policy;
+pub use recovery::Joined;
 pub use shard::{Admission, ConnectionKey, Shard, ShardConfig, ShardGone, ShardHandle, Told};
 pub use transport::{Tcp, Transport};

@@ -1,8 +1,9 @@
 //! What a socket could not take yet.
 
 use bytes::{Buf, Bytes};
+use fanwire_protocol::Publication;
 use smallvec::SmallVec;
-use std::{collections::VecDeque, io::IoSlice};
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
 /// What an entry costs beside its bytes, in bytes: its place in the queue and its share of bookkeeping, rounded up.
 pub const ENTRY_COST: usize = 64;
@@ -20,26 +21,82 @@ pub enum Policy {
     DropOldest,
 }
 
-/// Whether an entry may make room for others.
+/// What frames carry, and so whether they may make room for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A publication.
+    /// Publications.
     Publication,
+    /// A part of a history that its reader waits for: never left out, and whoever gets it is not slow because of it.
+    Page,
     /// An answer, an event or a control frame: never left out.
+    Answer,
+}
+
+/// Frames that are handed to a connection together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) frames: &'a [Bytes],
+    pub(crate) kind: Kind,
+    /// The publications of the frames, each at the same index, where they may have places in a history; else nothing.
+    pub(crate) placed: &'a [Arc<Publication>],
+}
+
+impl<'a> Parcel<'a> {
+    /// Frames without places.
+    pub(crate) fn new(frames: &'a [Bytes], kind: Kind) -> Self {
+        Self { frames, kind, placed: &[] }
+    }
+
+    fn tag(&self, index: usize) -> Tag {
+        match (self.kind, self.placed.get(index)) {
+            (Kind::Publication, Some(publication)) if publication.position.is_some() => {
+                Tag::Placed(Arc::clone(publication))
+            }
+            (Kind::Publication, _) => Tag::Publication,
+            (Kind::Page, _) => Tag::Page,
+            (Kind::Answer, _) => Tag::Answer,
+        }
+    }
+}
+
+/// What an entry is.
+#[derive(Debug, Clone)]
+enum Tag {
+    Publication,
+    /// A publication with a place in a history.
+    Placed(Arc<Publication>),
+    Page,
     Answer,
     /// The notice that so many publications were left out. It grows with them until it is begun.
     Losses(u64),
+    /// The notice that publications up to this one were left out of its channel, in their place. It moves on with them
+    /// until it is begun; without bytes until it is told.
+    Lost(Arc<Publication>),
+}
+
+impl Tag {
+    fn may_make_room(&self) -> bool {
+        matches!(self, Self::Publication | Self::Placed(_))
+    }
+
+    fn is_lost(&self, publication: &Publication) -> bool {
+        matches!(self, Self::Lost(lost) if lost.target == publication.target)
+    }
 }
 
 #[derive(Debug)]
 struct Entry {
     rest: Bytes,
-    kind: Kind,
+    tag: Tag,
 }
 
 impl Entry {
     fn cost(&self) -> usize {
         self.rest.len() + ENTRY_COST
+    }
+
+    fn paged(&self) -> usize {
+        if matches!(self.tag, Tag::Page) { self.cost() } else { 0 }
     }
 }
 
@@ -55,8 +112,8 @@ pub(crate) enum Rest {
 }
 
 impl Rest {
-    fn keeps(self, kind: Kind) -> bool {
-        self == Self::Answers && kind == Kind::Answer
+    fn keeps(self, tag: &Tag) -> bool {
+        self == Self::Answers && matches!(tag, Tag::Answer)
     }
 }
 
@@ -65,7 +122,11 @@ impl Rest {
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     cost: usize,
+    /// What the pages among the entries cost.
+    paged: usize,
     begun: bool,
+    /// Whether there is a [`Tag::Lost`] without bytes.
+    untold: bool,
     /// No publication that may make room stands before this index.
     oldest: usize,
     left_out: u64,
@@ -82,27 +143,37 @@ impl Outbox {
         self.cost
     }
 
-    /// Whether `frames` fit below `limit`.
+    /// Whether so little waits, of `limit`, that another part of a page may follow.
+    pub(crate) fn rests(&self, limit: usize) -> bool {
+        self.cost <= limit / 4
+    }
+
+    /// Whether `frames` fit below `limit`, pages aside.
     pub(crate) fn has_room(&self, frames: &[Bytes], limit: usize) -> bool {
-        self.cost + cost_of(frames) <= limit
+        self.cost - self.paged + cost_of(frames) <= limit
     }
 
     /// Adds frames of which the first `written` bytes are on the wire already.
-    pub(crate) fn push_rest(&mut self, frames: &[Bytes], kind: Kind, mut written: usize) {
-        for frame in frames {
+    pub(crate) fn push_rest(&mut self, parcel: &Parcel<'_>, mut written: usize) {
+        for (index, frame) in parcel.frames.iter().enumerate() {
             if written >= frame.len() {
                 written -= frame.len();
                 continue;
             }
             self.begun |= written > 0;
-            self.push(frame.slice(std::mem::take(&mut written)..), kind);
+            self.push(frame.slice(std::mem::take(&mut written)..), parcel.tag(index));
         }
     }
 
-    /// Adds a frame.
-    pub(crate) fn push(&mut self, frame: Bytes, kind: Kind) {
-        let entry = Entry { rest: frame, kind };
+    /// Adds a frame that is never left out.
+    pub(crate) fn push_answer(&mut self, frame: Bytes) {
+        self.push(frame, Tag::Answer);
+    }
+
+    fn push(&mut self, frame: Bytes, tag: Tag) {
+        let entry = Entry { rest: frame, tag };
         self.cost += entry.cost();
+        self.paged += entry.paged();
         self.entries.push_back(entry);
     }
 
@@ -114,25 +185,63 @@ impl Outbox {
         while !self.has_room(frames, limit) && self.leave_out_oldest() {
             count += 1;
         }
-        self.left_out += count;
         count
     }
 
     fn leave_out_oldest(&mut self) -> bool {
-        let found = self.entries.iter().skip(self.oldest).position(|entry| entry.kind == Kind::Publication);
+        let found = self.entries.iter().skip(self.oldest).position(|entry| entry.tag.may_make_room());
         self.oldest = found.map_or(self.entries.len(), |offset| self.oldest + offset);
-        let Some(entry) = self.entries.remove(self.oldest) else { return false };
-        self.cost -= entry.cost();
+        let Some(entry) = self.remove(self.oldest) else { return false };
+        match entry.tag {
+            Tag::Placed(publication) => self.note_lost(publication),
+            _ => self.left_out += 1,
+        }
         true
+    }
+
+    /// Puts the notice of what was lost up to `publication` where that was, in place of an earlier one.
+    fn note_lost(&mut self, publication: Arc<Publication>) {
+        let begun = usize::from(self.begun);
+        let earlier = self.entries.range(begun..self.oldest).rposition(|entry| entry.tag.is_lost(&publication));
+        if let Some(at) = earlier {
+            self.remove(begun + at);
+            self.oldest -= 1;
+        }
+        let entry = Entry { rest: Bytes::new(), tag: Tag::Lost(publication) };
+        self.cost += entry.cost();
+        self.entries.insert(self.oldest, entry);
+        self.untold = true;
+    }
+
+    /// Gives the notices of what was lost the frames that `encode` makes for the last publication that each covers.
+    pub(crate) fn tell_lost(&mut self, encode: impl Fn(&Publication) -> Option<Bytes>) {
+        if !std::mem::take(&mut self.untold) {
+            return;
+        }
+        for entry in &mut self.entries {
+            if let Tag::Lost(publication) = &entry.tag
+                && entry.rest.is_empty()
+            {
+                entry.rest = encode(publication).unwrap_or_default();
+                self.cost += entry.rest.len();
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.remove(at)?;
+        self.cost -= entry.cost();
+        self.paged -= entry.paged();
+        Some(entry)
     }
 
     /// How many publications were left out since this was last asked, and those of a notice that is not begun, which is
     /// taken back: however slowly a reader reads, at most one such notice waits.
     pub(crate) fn take_left_out(&mut self) -> u64 {
         let (count, at) = (std::mem::take(&mut self.left_out), usize::from(self.begun));
-        match self.entries.get(at).map(|entry| entry.kind) {
-            Some(Kind::Losses(told)) if count > 0 => {
-                self.cost -= self.entries.remove(at).map_or(0, |entry| entry.cost());
+        match self.entries.get(at).map(|entry| &entry.tag) {
+            Some(&Tag::Losses(told)) if count > 0 => {
+                self.remove(at);
                 self.oldest = self.oldest.saturating_sub(1);
                 told + count
             }
@@ -142,7 +251,7 @@ impl Outbox {
 
     /// Adds the notice of `count` losses before everything that is not begun.
     pub(crate) fn push_losses(&mut self, frame: Bytes, count: u64) {
-        let entry = Entry { rest: frame, kind: Kind::Losses(count) };
+        let entry = Entry { rest: frame, tag: Tag::Losses(count) };
         self.cost += entry.cost();
         self.oldest += 1;
         self.entries.insert(usize::from(self.begun), entry);
@@ -159,12 +268,13 @@ impl Outbox {
         let mut publications = 0;
         let begun = self.begun;
         self.entries.retain(|entry| {
-            let stays = (begun && index == 0) || rest.keeps(entry.kind);
+            let stays = (begun && index == 0) || rest.keeps(&entry.tag);
             index += 1;
-            publications += u64::from(!stays && entry.kind == Kind::Publication);
+            publications += u64::from(!stays && (entry.tag.may_make_room() || matches!(entry.tag, Tag::Page)));
             stays
         });
         self.cost = self.entries.iter().map(Entry::cost).sum();
+        self.paged = self.entries.iter().map(Entry::paged).sum();
         publications
     }
 
@@ -179,11 +289,13 @@ impl Outbox {
             if written < entry.rest.len() {
                 entry.rest.advance(written);
                 self.cost -= written;
+                self.paged -= if matches!(entry.tag, Tag::Page) { written } else { 0 };
                 self.begun |= written > 0;
                 return;
             }
             written -= entry.rest.len();
             self.cost -= entry.cost();
+            self.paged -= entry.paged();
             self.begun = false;
             self.oldest = self.oldest.saturating_sub(1);
             self.entries.pop_front();
@@ -211,7 +323,9 @@ pub(crate) fn with_slices<'a, T>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
+    use fanwire_protocol::{Content, Epoch, Position, Target};
     use proptest::prelude::*;
 
     fn frame(byte: u8, length: usize) -> Bytes {
@@ -234,10 +348,10 @@ mod tests {
     #[test]
     fn what_is_begun_stays_when_the_rest_makes_room() {
         let mut outbox = Outbox::default();
-        outbox.push_rest(&[frame(1, 10), frame(2, 10), frame(3, 10)], Kind::Publication, 4);
+        outbox.push_rest(&Parcel::new(&[frame(1, 10), frame(2, 10), frame(3, 10)], Kind::Publication), 4);
         let limit = outbox.cost();
         assert_eq!(outbox.make_room(&[frame(4, 10)], limit), 1);
-        outbox.push(frame(4, 10), Kind::Publication);
+        outbox.push(frame(4, 10), Tag::Publication);
         assert_eq!(outbox.take_left_out(), 1);
         assert_eq!(drain(&mut outbox, 7), [[1; 6].as_slice(), &[3; 10], &[4; 10]].concat());
     }
@@ -245,9 +359,9 @@ mod tests {
     #[test]
     fn answers_never_make_room() {
         let mut outbox = Outbox::default();
-        outbox.push(frame(1, 10), Kind::Answer);
-        outbox.push(frame(2, 10), Kind::Publication);
-        outbox.push(frame(3, 10), Kind::Answer);
+        outbox.push_answer(frame(1, 10));
+        outbox.push(frame(2, 10), Tag::Publication);
+        outbox.push_answer(frame(3, 10));
         assert_eq!(outbox.make_room(&[frame(4, 1000)], outbox.cost()), 1);
         assert!(!outbox.has_room(&[frame(4, 1000)], 200));
         assert_eq!(drain(&mut outbox, 100), [[1; 10], [3; 10]].concat());
@@ -256,7 +370,7 @@ mod tests {
     #[test]
     fn a_notice_stands_before_everything_that_is_not_begun() {
         let mut outbox = Outbox::default();
-        outbox.push_rest(&[frame(1, 4), frame(2, 4)], Kind::Publication, 1);
+        outbox.push_rest(&Parcel::new(&[frame(1, 4), frame(2, 4)], Kind::Publication), 1);
         outbox.push_losses(frame(9, 2), 1);
         assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 9, 9, 2, 2, 2, 2]);
     }
@@ -264,7 +378,7 @@ mod tests {
     #[test]
     fn a_notice_that_is_not_begun_grows() {
         let mut outbox = Outbox::default();
-        outbox.push_rest(&[frame(1, 4), frame(2, 4), frame(3, 4), frame(4, 4)], Kind::Publication, 1);
+        outbox.push_rest(&Parcel::new(&[frame(1, 4), frame(2, 4), frame(3, 4), frame(4, 4)], Kind::Publication), 1);
         assert_eq!(outbox.make_room(&[], outbox.cost() - 1), 1);
         assert_eq!(outbox.take_left_out(), 1);
         outbox.push_losses(frame(8, 2), 1);
@@ -279,8 +393,8 @@ mod tests {
     #[test]
     fn closing_keeps_only_the_begun_frame() {
         let mut outbox = Outbox::default();
-        outbox.push_rest(&[frame(1, 4), frame(2, 4), frame(3, 4)], Kind::Publication, 2);
-        outbox.push(frame(4, 4), Kind::Answer);
+        outbox.push_rest(&Parcel::new(&[frame(1, 4), frame(2, 4), frame(3, 4)], Kind::Publication), 2);
+        outbox.push_answer(frame(4, 4));
         assert_eq!(outbox.keep(Rest::Nothing), 2);
         assert_eq!(drain(&mut outbox, 100), [1, 1]);
         assert_eq!(outbox.cost(), 0);
@@ -289,10 +403,60 @@ mod tests {
     #[test]
     fn a_peer_that_closes_still_gets_its_answers() {
         let mut outbox = Outbox::default();
-        outbox.push_rest(&[frame(1, 4), frame(2, 4)], Kind::Publication, 2);
-        outbox.push(frame(3, 4), Kind::Answer);
+        outbox.push_rest(&Parcel::new(&[frame(1, 4), frame(2, 4)], Kind::Publication), 2);
+        outbox.push_answer(frame(3, 4));
         assert_eq!(outbox.keep(Rest::Answers), 1);
         assert_eq!(drain(&mut outbox, 100), [1, 1, 3, 3, 3, 3]);
+    }
+
+    fn placed(offset: u64) -> Arc<Publication> {
+        let position = Position { epoch: Epoch::parse("e").expect("letters are an epoch"), offset };
+        let content = Content::json("1").expect("a number is JSON");
+        Arc::new(Publication::new(Target::Broadcast, content).at(position))
+    }
+
+    fn tell(publication: &Publication) -> Option<Bytes> {
+        let offset = publication.position.as_ref()?.offset;
+        Some(frame(100 + u8::try_from(offset).ok()?, 2))
+    }
+
+    #[test]
+    fn what_is_lost_is_told_in_its_place_and_once() {
+        let mut outbox = Outbox::default();
+        outbox.push_answer(frame(9, 1));
+        let placed: Vec<_> = (1..=4).map(placed).collect();
+        let frames = [frame(1, 4), frame(2, 4), frame(3, 4), frame(4, 4)];
+        outbox.push_rest(&Parcel { frames: &frames, kind: Kind::Publication, placed: &placed }, 0);
+        outbox.push_answer(frame(8, 1));
+        assert_eq!(outbox.make_room(&[], outbox.cost() - 1), 1);
+        outbox.tell_lost(tell);
+        assert_eq!(outbox.make_room(&[], outbox.cost() - ENTRY_COST - 16), 2);
+        outbox.tell_lost(tell);
+        assert_eq!(outbox.take_left_out(), 0);
+        assert_eq!(drain(&mut outbox, 100), [9, 103, 103, 4, 4, 4, 4, 8]);
+        assert_eq!(outbox.cost(), 0);
+    }
+
+    #[test]
+    fn pages_count_but_fill_nothing() {
+        let mut outbox = Outbox::default();
+        let frames = [frame(1, 1000), frame(2, 1000)];
+        outbox.push_rest(&Parcel::new(&frames, Kind::Page), 0);
+        assert_eq!(outbox.cost(), 2 * (1000 + ENTRY_COST));
+        assert!(outbox.has_room(&[frame(3, 10)], 10 + ENTRY_COST) && !outbox.rests(4 * 1000));
+        outbox.advance(500);
+        assert!(outbox.has_room(&[frame(3, 10)], 10 + ENTRY_COST));
+        assert_eq!(outbox.make_room(&[frame(3, 10)], 10), 0);
+        outbox.advance(500);
+        outbox.push_answer(frame(3, 10));
+        assert!(!outbox.has_room(&[frame(3, 10)], 10 + ENTRY_COST));
+        assert_eq!(outbox.keep(Rest::Answers), 1);
+        assert_eq!((outbox.cost(), outbox.paged), (10 + ENTRY_COST, 0));
+    }
+
+    #[test]
+    fn an_entry_costs_no_more_than_is_counted() {
+        assert!(size_of::<Entry>() <= ENTRY_COST * 3 / 4);
     }
 
     proptest! {
@@ -306,7 +470,7 @@ mod tests {
             let all = frames.concat();
             let written = written.min(all.len());
             let mut outbox = Outbox::default();
-            outbox.push_rest(&frames, Kind::Publication, written);
+            outbox.push_rest(&Parcel::new(&frames, Kind::Publication), written);
             prop_assert_eq!(drain(&mut outbox, at_once), &all[written..]);
             prop_assert_eq!(outbox.cost(), 0);
         }
@@ -321,7 +485,7 @@ mod tests {
             for (index, answer) in kinds.iter().enumerate() {
                 let kind = if *answer { Kind::Answer } else { Kind::Publication };
                 let written = if index == 0 { begun } else { 0 };
-                outbox.push_rest(&[frame(u8::try_from(index).unwrap_or_default(), 9)], kind, written);
+                outbox.push_rest(&Parcel::new(&[frame(u8::try_from(index).unwrap_or_default(), 9)], kind), written);
             }
             let before = outbox.cost();
             let limit = before * share / 100;

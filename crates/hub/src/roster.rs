@@ -60,6 +60,16 @@ impl Roster {
         self.members.get_range(self.next..end).into_iter().flatten().copied()
     }
 
+    /// Whether `member` is on the list.
+    pub(crate) fn has(&self, member: usize) -> bool {
+        self.members.contains(&member)
+    }
+
+    /// Whether the walk has yet to come to `member`.
+    pub(crate) fn is_ahead(&self, member: usize) -> bool {
+        self.members.get_index_of(&member).is_some_and(|at| (self.next..self.end).contains(&at))
+    }
+
     /// Whether there is no member.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -120,6 +130,10 @@ mod tests {
                     },
                 }
                 prop_assert_eq!(roster.members.len(), model.members.len());
+                for member in 0..12 {
+                    prop_assert_eq!(roster.has(member), model.members.contains(&member));
+                    prop_assert_eq!(roster.is_ahead(member), model.to_visit.contains(&member));
+                }
             }
         }
     }

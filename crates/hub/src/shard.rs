@@ -3,13 +3,14 @@
 mod fan_out;
 mod handle;
 mod mailbox;
+mod recover;
 mod write_side;
 
 pub(crate) use handle::Place;
 pub use handle::{Admission, ConnectionKey, ShardGone, ShardHandle, Told};
 
 use crate::{
-    HubMetrics, Policy,
+    HubMetrics, Interest, Policy,
     activity::Clock,
     channel::Channel,
     connection::{Connection, Tally, Terms},
@@ -23,6 +24,7 @@ use slab::Slab;
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -89,6 +91,9 @@ pub struct Shard {
     /// An event that waits until all publications before it are fanned out.
     held: Option<Event>,
     dirty: Vec<usize>,
+    /// Connections that recover and whose outbox rests, each at most once; they take turns.
+    recovering: VecDeque<usize>,
+    interest: Arc<Interest>,
     timers: DelayQueue<usize>,
     /// Connections whose socket takes nothing now, each a future that resolves when it does.
     waiters: FuturesUnordered<BoxFuture<'static, ConnectionKey>>,
@@ -111,7 +116,12 @@ impl Backlog {
 
 impl Shard {
     /// A shard without connections, and the way to reach it. It lives as long as [`Self::run`] is polled.
-    pub fn new(config: &ShardConfig, dialects: Dialects, metrics: HubMetrics) -> (Self, ShardHandle) {
+    pub(crate) fn new(
+        config: &ShardConfig,
+        dialects: Dialects,
+        metrics: HubMetrics,
+        interest: Arc<Interest>,
+    ) -> (Self, ShardHandle) {
         let (mailbox_sender, mailbox) = mpsc::channel(MAILBOX);
         let (relay_sender, relay) = mpsc::channel(RELAY_QUEUE);
         let mut channels = Slab::new();
@@ -132,6 +142,8 @@ impl Shard {
             backlog: Backlog::default(),
             held: None,
             dirty: Vec::new(),
+            recovering: VecDeque::new(),
+            interest,
             timers: DelayQueue::new(),
             waiters: FuturesUnordered::new(),
             draining: false,
@@ -142,11 +154,12 @@ impl Shard {
 
     /// Serves until every handle is dropped.
     ///
-    /// A turn takes in what has arrived, fans out for a bounded number of connections, writes what has gathered in
-    /// outboxes, and lets others run.
+    /// A turn takes in what has arrived, goes on with recoveries and fans out, each for a bounded number of connections,
+    /// writes what has gathered in outboxes, and lets others run.
     pub async fn run(mut self) {
         let mut messages = Vec::with_capacity(TURN);
         while std::future::poll_fn(|cx| self.poll_inputs(cx, &mut messages)).await {
+            self.recover();
             self.fan_out();
             self.flush_dirty();
             self.publish_tally();
@@ -157,7 +170,7 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.held.is_some()
+        !self.queue.is_empty() || self.held.is_some() || !self.recovering.is_empty()
     }
 
     /// Takes in what has arrived, a bounded part of each kind. Ready with `false` when nobody can reach the shard any
@@ -200,6 +213,8 @@ impl Shard {
         match item {
             RelayItem::Deliveries(deliveries) => deliveries.into_iter().for_each(|delivery| self.enqueue(delivery)),
             RelayItem::Notice(event) => self.held = Some(event),
+            RelayItem::StandAt(position) => self.channels[BROADCAST].stand_at(position, VecDeque::new()),
+            RelayItem::Lost(target, position) => self.enqueue_lost(&target, position),
         }
         true
     }

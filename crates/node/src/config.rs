@@ -1,6 +1,6 @@
 //! What a node must be told.
 
-use crate::TrustedProxies;
+use crate::{Namespaces, TrustedProxies};
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct NodeConfig {
     pub handshake_timeout: Duration,
     /// How long a close may take before the socket is reset.
     pub close_timeout: Duration,
+    /// What is kept of publications, by the namespaces of their channels.
+    pub namespaces: Namespaces,
     /// The texts of the plain dialect.
     pub templates: Templates,
 }

@@ -12,7 +12,9 @@
 //! | `upgrade` | from an HTTP request to a session |
 //! | `websocket` | the handshake and the read side of WebSockets: the only place that names tungstenite |
 //! | `session` | one connection's commands and their answers |
-//! | `relay` | from the broker's feed to the hub |
+//! | `relay` | from the broker's feed to the hub, without gaps where there is a history |
+//! | `reads` | reads of histories that many want at the same time |
+//! | [`namespaces`] | what is kept of publications |
 //! | `threads` | a thread and a runtime for each shard |
 //! | `internal` | the internal HTTP port: metrics and health |
 //! | [`readiness`] | whether the node wants connections, and why not |
@@ -22,9 +24,11 @@ mod accept;
 pub mod config;
 mod internal;
 mod metrics;
+pub mod namespaces;
 pub mod node;
 pub mod proxies;
 pub mod readiness;
+mod reads;
 mod relay;
 mod session;
 mod starvation;
@@ -36,6 +40,7 @@ mod websocket;
 
 pub use config::NodeConfig;
 pub use fanwire_hub::Policy;
+pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};

@@ -14,6 +14,9 @@ pub(crate) struct Metrics {
     pub(crate) accept_dropped: IntCounter,
     pub(crate) session_panics: IntCounter,
     pub(crate) ready: IntGauge,
+    recoveries: IntCounterVec,
+    fills: IntCounterVec,
+    lost: IntCounter,
 }
 
 /// How a request to upgrade ended.
@@ -55,6 +58,46 @@ impl UpgradeResult {
     }
 }
 
+/// How a client's attempt to resume at a place in a history ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    Recovered,
+    Incomplete,
+    Failed,
+}
+
+impl Recovery {
+    const ALL: [Self; 3] = [Self::Recovered, Self::Incomplete, Self::Failed];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How a read of what may be missing in the feed ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    Filled,
+    Lost,
+    Failed,
+}
+
+impl Fill {
+    const ALL: [Self; 3] = [Self::Filled, Self::Lost, Self::Failed];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Filled => "filled",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let upgrades = counters(registry, "fanwire_upgrades_total", "Requests to upgrade, by result.", "result")?;
@@ -66,6 +109,26 @@ impl Metrics {
             counters(registry, "fanwire_refusals_total", "Commands that were refused, by error code.", "code")?;
         for code in error::ALL {
             refusals.with_label_values(&[code.as_str()]);
+        }
+        let recoveries = counters(
+            registry,
+            "fanwire_recoveries_total",
+            "Attempts of clients to resume at a place in a history, by result: everything was there, something was not, \
+             or the history could not be read.",
+            "result",
+        )?;
+        for result in Recovery::ALL {
+            recoveries.with_label_values(&[result.label()]);
+        }
+        let fills = counters(
+            registry,
+            "fanwire_fills_total",
+            "Reads of histories because messages may have been missing in what the broker sent, by result: whatever was \
+             missing was found, or was lost, or the read failed.",
+            "result",
+        )?;
+        for result in Fill::ALL {
+            fills.with_label_values(&[result.label()]);
         }
         Ok(Self {
             upgrades,
@@ -88,6 +151,13 @@ impl Metrics {
             )?,
             session_panics: counter(registry, "fanwire_session_panics_total", "Sessions that failed by a bug.")?,
             ready: registered(registry, IntGauge::new("fanwire_ready", "1 while the node wants connections.")?)?,
+            recoveries,
+            fills,
+            lost: counter(
+                registry,
+                "fanwire_history_lost_total",
+                "Times that messages of a history were missing that could not be had any more, as subscribers were told.",
+            )?,
         })
     }
 
@@ -101,6 +171,19 @@ impl Metrics {
         let label = command.map_or("invalid", Command::label);
         let known = command::LABELS.iter().position(|known| *known == label);
         known.into_iter().for_each(|index| self.commands[index].inc());
+    }
+
+    pub(crate) fn recovered(&self, result: Recovery) {
+        self.recoveries.with_label_values(&[result.label()]).inc();
+    }
+
+    pub(crate) fn filled(&self, result: Fill) {
+        self.fills.with_label_values(&[result.label()]).inc();
+    }
+
+    /// Counts how often subscribers were told that something was lost.
+    pub(crate) fn lost(&self, times: usize) {
+        self.lost.inc_by(times as u64);
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {

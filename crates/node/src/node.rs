@@ -5,7 +5,8 @@ use crate::{
     accept::{self, Acceptor, Room},
     internal::{self, Internal},
     metrics::Metrics,
-    relay,
+    reads::Reads,
+    relay::{self, Follower},
     session::Sessions,
     threads::ShardThreads,
     upgrade::Upgrades,
@@ -117,8 +118,18 @@ impl Node {
         let threads = ShardThreads::start(shards)?;
         let readiness = Readiness::new(link.broker.link());
         let tracker = TaskTracker::new();
+        let (follower, follows) = relay::follower();
+        let sessions = sessions(&config, clock, &hub, &link.broker, follower, dialects, &metrics);
+        let relay = relay::Parts {
+            feed: link.feed,
+            hub: hub.clone(),
+            broker: link.broker,
+            namespaces: Arc::clone(&sessions.namespaces),
+            metrics: metrics.clone(),
+            follows,
+        };
         let upgrades = Upgrades {
-            sessions: Arc::new(sessions(&config, clock, &hub, &link.broker, dialects, &metrics)),
+            sessions: Arc::new(sessions),
             metrics: metrics.clone(),
             proxies: config.trusted_proxies.clone(),
             readiness: readiness.clone(),
@@ -128,7 +139,7 @@ impl Node {
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
         let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), room, metrics.clone());
         let internal = Internal { readiness: readiness.clone(), registry, metrics };
-        let parts = start_parts(link, &hub, threads, internal, listeners.internal)?;
+        let parts = start_parts(relay, link.driver, threads, internal, listeners.internal)?;
         let mut accepting = JoinSet::new();
         accepting.spawn(acceptor.run());
         Ok(Self { config, hub, readiness, tracker, acceptor: accepting, parts })
@@ -194,6 +205,7 @@ fn sessions(
     clock: Clock,
     hub: &Hub,
     broker: &Arc<dyn Broker>,
+    follower: Follower,
     dialects: Dialects,
     metrics: &Metrics,
 ) -> Sessions {
@@ -202,6 +214,9 @@ fn sessions(
         clock,
         hub: hub.clone(),
         broker: Arc::clone(broker),
+        reads: Reads::new(Arc::clone(broker)),
+        follower,
+        namespaces: Arc::new(config.namespaces.clone()),
         dialects,
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
@@ -213,21 +228,18 @@ fn sessions(
 }
 
 fn start_parts(
-    link: Link,
-    hub: &Hub,
+    relay: relay::Parts,
+    driver: BoxFuture<'static, ()>,
     threads: ShardThreads,
     internal: Internal,
     listener: TcpListener,
 ) -> Result<JoinSet<&'static str>, NodeError> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (shards_ended, feed, broker, driver) = (threads.any_ended(), link.feed, link.broker, link.driver);
-    let (relay_hub, sweep_hub) = (hub.clone(), hub.clone());
     let mut parts = JoinSet::new();
-    start_part(&mut parts, SHARD, shards_ended);
+    start_part(&mut parts, SHARD, threads.any_ended());
     start_part(&mut parts, "link to the broker", driver);
-    start_part(&mut parts, "relay", relay::relay(feed, relay_hub));
-    start_part(&mut parts, "sweep of idle channels", relay::sweep(sweep_hub, broker));
+    start_part(&mut parts, "relay", relay::relay(relay));
     start_part(&mut parts, "internal port", axum::serve(listener, internal::router(internal)).into_future());
     Ok(parts)
 }

@@ -4,10 +4,20 @@
 //! | --- | --- |
 //! | `admission` | what sessions share; from the upgraded socket to the session, and its end |
 //! | `commands` | what each command does |
+//! | `history` | commands about what was published before |
+//! | `joining` | subscriptions to channels that have a history |
+//! | `broadcasts` | recovery of broadcasts |
+//! | `cursor` | from a place in a history to the live stream, page by page |
+//! | `peer` | what is done for a connection beside its commands |
 //! | `refusals` | why a command is refused |
 
 mod admission;
+mod broadcasts;
 mod commands;
+mod cursor;
+mod history;
+mod joining;
+mod peer;
 mod refusals;
 #[cfg(test)]
 mod tests;
@@ -18,15 +28,23 @@ use crate::{
     accept::Seat,
     websocket::{ReadEnd, Reader, Received},
 };
-use fanwire_broker::{Accepted, PublishError, SubscribeError};
+use fanwire_broker::{Accepted, Page, PublishError, ReadError, SubscribeError};
 use fanwire_hub::{Activity, ConnectionKey, ShardGone, ShardHandle, Subscription, Told};
-use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, RequestId, frame};
+use fanwire_protocol::{
+    ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, Position, Refusal, RequestId, frame,
+};
 use futures_util::future::{BoxFuture, Either, ready};
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use history::Behind;
+use joining::Joining;
+use peer::{About, Beside, Peer};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Poll};
 use tokio::io::AsyncRead;
 
 /// How many publications of one connection may be unanswered. Beyond that its socket is not read.
 const MAX_UNANSWERED: usize = 64;
+
+/// How many long answers may wait until the client takes them. Beyond that it is asked nothing more.
+const MAX_ANSWERS: usize = 4;
 
 /// One connection.
 struct Session<R> {
@@ -46,6 +64,10 @@ struct Session<R> {
     unanswered: VecDeque<Unanswered>,
     /// The command under way; the next begins when its place in the order is sure.
     step: Option<BoxFuture<'static, Step>>,
+    /// The place in the history of broadcasts from which on this connection gets them.
+    welcomed_at: Option<Box<Position>>,
+    /// What is under way besides.
+    beside: Option<Box<Beside>>,
     _seat: Seat,
 }
 
@@ -58,6 +80,9 @@ struct Unanswered {
 enum Step {
     Subscribed(Option<RequestId>, Subscription, Result<(), SubscribeError>),
     TakenIn(Option<RequestId>, Result<Accepted, PublishError>),
+    Opened(Option<RequestId>, Box<Result<Joining, Refusal>>),
+    Read(RequestId, Box<Result<Page, ReadError>>),
+    Behind(Box<Behind>),
 }
 
 /// Why a session ends before its socket does.
@@ -82,7 +107,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             }
         };
         match stop {
-            Stop::Read(ReadEnd::Broken(reason)) => self.give_up(reason).await,
+            Stop::Read(ReadEnd::Broken(reason)) => self.break_off(reason).await,
             Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
             Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
         }
@@ -91,10 +116,10 @@ impl<R: AsyncRead + Unpin> Session<R> {
     /// Gives up after a failure of our own.
     async fn fail(&mut self) {
         self.shared.metrics.session_panics.inc();
-        self.give_up(CloseReason::Internal).await;
+        self.break_off(CloseReason::Internal).await;
     }
 
-    async fn give_up(&mut self, reason: CloseReason) {
+    async fn break_off(&mut self, reason: CloseReason) {
         self.end(self.shard.close(self.key, reason)).await;
     }
 
@@ -117,13 +142,46 @@ impl<R: AsyncRead + Unpin> Session<R> {
             biased;
             (id, result) = first_answer(&mut self.unanswered) => self.answer_publish(id, result),
             step = under_way(&mut self.step) => self.finish(step),
+            done = advance(&mut self.beside) => self.rest(done)?,
             received = self.reader.next(), if takes_commands => self.receive(received.map_err(Stop::Read)?)?,
         };
         Ok(told.await?)
     }
 
     fn takes_commands(&self) -> bool {
-        self.step.is_none() && self.unanswered.len() < MAX_UNANSWERED
+        let answers = self.beside.as_ref().map_or(0, |beside| beside.count(&About::Answer));
+        self.step.is_none() && self.unanswered.len() < MAX_UNANSWERED && answers < MAX_ANSWERS
+    }
+
+    /// Begins what goes on beside commands.
+    fn begin<F>(&mut self, about: About, work: impl FnOnce(Peer) -> F)
+    where
+        F: Future<Output = Result<(), ShardGone>> + Send + 'static,
+    {
+        let beside = self.beside.get_or_insert_default();
+        let peer = Peer {
+            shared: Arc::clone(&self.shared),
+            shard: self.shard.clone(),
+            key: self.key,
+            id: self.id,
+            dialect: self.dialect,
+            activity: Arc::clone(&self.activity),
+            turn: Arc::clone(&beside.turn),
+        };
+        beside.begin(about, Box::pin(work(peer)));
+    }
+
+    /// Gives up what goes on about `about`.
+    fn give_up(&mut self, about: &About) {
+        self.beside.iter_mut().for_each(|beside| beside.give_up(about));
+        self.beside.take_if(|beside| beside.is_empty());
+    }
+
+    /// Something that went on beside commands has ended.
+    fn rest(&mut self, done: Result<(), ShardGone>) -> Result<Told, Stop> {
+        done?;
+        self.beside.take_if(|beside| beside.is_empty());
+        Ok(nothing_to_tell())
     }
 
     fn receive(&mut self, received: Received) -> Result<Told, Stop> {
@@ -149,7 +207,9 @@ fn nothing_to_tell() -> Told {
 }
 
 /// The outcome of the oldest unanswered publication; pending for ever where there is none.
-async fn first_answer(unanswered: &mut VecDeque<Unanswered>) -> (Option<RequestId>, Result<(), PublishError>) {
+async fn first_answer(
+    unanswered: &mut VecDeque<Unanswered>,
+) -> (Option<RequestId>, Result<Option<Position>, PublishError>) {
     let Some(first) = unanswered.front_mut() else { return std::future::pending().await };
     let result = (&mut first.accepted).await.unwrap_or(Err(PublishError::Timeout));
     let id = unanswered.pop_front().and_then(|first| first.id);
@@ -162,4 +222,9 @@ async fn under_way(step: &mut Option<BoxFuture<'static, Step>>) -> Step {
         Some(step) => step.await,
         None => std::future::pending().await,
     }
+}
+
+/// What goes on beside commands, up to the end of the first that ends; pending for ever where there is nothing.
+fn advance(beside: &mut Option<Box<Beside>>) -> impl Future<Output = Result<(), ShardGone>> {
+    std::future::poll_fn(|cx| beside.as_mut().map_or(Poll::Pending, |beside| beside.poll(cx)))
 }

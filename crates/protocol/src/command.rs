@@ -1,6 +1,6 @@
 //! What a client may ask.
 
-use crate::{ChannelName, Content};
+use crate::{ChannelName, Content, Position, key::Key};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error, Unexpected, Visitor},
@@ -22,9 +22,6 @@ pub enum RequestId {
     /// At most [`MAX_ID_LENGTH`] bytes.
     Text(Box<str>),
 }
-
-/// What [`RequestId`] accepts, for the texts of errors.
-pub(crate) const ID_EXPECTED: &str = "an integer that fits 64 bits or a string of at most 64 bytes as \"id\"";
 
 impl RequestId {
     pub(crate) fn signed(number: i64) -> Self {
@@ -49,7 +46,7 @@ impl Visitor<'_> for IdVisitor {
     type Value = RequestId;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ID_EXPECTED)
+        write!(f, "{}", Key::Id.expected())
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<RequestId, E> {
@@ -65,6 +62,37 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
+/// The longest idempotency key, in bytes.
+pub const MAX_KEY_LENGTH: usize = 64;
+
+/// What a publisher gives a publication so that it is carried out once, however often it is sent: a text of 1 to
+/// [`MAX_KEY_LENGTH`] bytes. Keys of different channels have nothing to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Box<str>);
+
+impl IdempotencyKey {
+    /// The key that is `text`, unless that is empty or longer than [`MAX_KEY_LENGTH`].
+    pub fn new(text: &str) -> Option<Self> {
+        (1..=MAX_KEY_LENGTH).contains(&text.len()).then(|| Self(text.into()))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The most publications that [`Command::History`] may ask for at once.
+pub const MAX_LIMIT: u32 = 1000;
+
+/// How many publications [`Command::History`] asks for unless it says so.
+pub const DEFAULT_LIMIT: u32 = 100;
+
+/// The limit that is `number`, unless it is outside of 1 to [`MAX_LIMIT`].
+pub(crate) fn limit(number: u64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+}
+
 /// A command and the id that its answer carries. Without an id only errors (and `pong`) are answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -77,10 +105,12 @@ pub struct Request {
 /// What a client may ask, whichever dialect spelled it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Receive what is published to `channel` from now on.
+    /// Receive what is published to `channel`, from now on or from a place in its history on.
     Subscribe {
         /// The channel.
         channel: ChannelName,
+        /// The place up to which the client has everything.
+        recover: Option<Position>,
     },
     /// Receive no more of `channel`.
     Unsubscribe {
@@ -95,6 +125,8 @@ pub enum Command {
         content: Content,
         /// Whether the sender gets it too, if subscribed.
         echo: bool,
+        /// What tells a repetition of this publication from another one.
+        idempotency_key: Option<IdempotencyKey>,
     },
     /// Send `content` to every connection of the cluster.
     Broadcast {
@@ -102,6 +134,24 @@ pub enum Command {
         content: Content,
         /// Whether the sender gets it too.
         echo: bool,
+        /// What tells a repetition of this broadcast from another one.
+        idempotency_key: Option<IdempotencyKey>,
+    },
+    /// Receive the broadcasts between a place in their history and the connection's welcome.
+    RecoverBroadcast {
+        /// The place up to which the client has everything.
+        position: Position,
+    },
+    /// Read a channel's history.
+    History {
+        /// The channel.
+        channel: ChannelName,
+        /// What comes behind this place, or with `reverse` before it; from the end that is read first where absent.
+        since: Option<Position>,
+        /// How many publications at most: 1 to [`MAX_LIMIT`], [`DEFAULT_LIMIT`] where the client doesn't say.
+        limit: u32,
+        /// Newest first.
+        reverse: bool,
     },
     /// Ask for a `pong`.
     Ping,
@@ -122,6 +172,8 @@ impl Command {
             Self::Unsubscribe { .. } => "unsubscribe",
             Self::Publish { .. } => "publish",
             Self::Broadcast { .. } => "broadcast",
+            Self::RecoverBroadcast { .. } => "recover_broadcast",
+            Self::History { .. } => "history",
             Self::Ping => "ping",
             Self::Echo { .. } => "echo",
         }
@@ -129,4 +181,5 @@ impl Command {
 }
 
 /// Every value of [`Command::label`], and `invalid` for what is no command.
-pub const LABELS: [&str; 7] = ["subscribe", "unsubscribe", "publish", "broadcast", "ping", "echo", "invalid"];
+pub const LABELS: [&str; 9] =
+    ["subscribe", "unsubscribe", "publish", "broadcast", "recover_broadcast", "history", "ping", "echo", "invalid"];

@@ -1,7 +1,5 @@
 //! Why a command is refused: the one catalogue of error codes.
 
-use serde::{Serialize, Serializer};
-
 /// The code of an `error` event. The list only ever grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -11,6 +9,8 @@ pub enum ErrorCode {
     UnknownCommand,
     /// The channel's namespace is not configured.
     UnknownNamespace,
+    /// What was asked needs a history that the channel, or the broadcasts, don't have; or recovery is switched off there.
+    NoHistory,
     /// `unsubscribe` from a channel that the connection is not subscribed to.
     NotSubscribed,
     /// `subscribe` to a channel that the connection is subscribed to.
@@ -28,10 +28,11 @@ pub enum ErrorCode {
 }
 
 /// All codes.
-pub const ALL: [ErrorCode; 10] = [
+pub const ALL: [ErrorCode; 11] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownCommand,
     ErrorCode::UnknownNamespace,
+    ErrorCode::NoHistory,
     ErrorCode::NotSubscribed,
     ErrorCode::AlreadySubscribed,
     ErrorCode::ChannelLimit,
@@ -48,6 +49,7 @@ impl ErrorCode {
             Self::BadRequest => "bad_request",
             Self::UnknownCommand => "unknown_command",
             Self::UnknownNamespace => "unknown_namespace",
+            Self::NoHistory => "no_history",
             Self::NotSubscribed => "not_subscribed",
             Self::AlreadySubscribed => "already_subscribed",
             Self::ChannelLimit => "channel_limit",
@@ -56,12 +58,6 @@ impl ErrorCode {
             Self::BrokerTimeout => "broker_timeout",
             Self::Internal => "internal",
         }
-    }
-}
-
-impl Serialize for ErrorCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 

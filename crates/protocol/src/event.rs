@@ -1,11 +1,10 @@
 //! What a client may be told, apart from publications.
 
-use crate::{ConnectionId, ErrorCode, NodeId, RequestId};
-use serde::Serialize;
+use crate::{ChannelName, ConnectionId, ErrorCode, NodeId, Position, Publication, RequestId};
+use std::sync::Arc;
 
-/// What a client is told, apart from publications. Serialised, it is the event of the native dialects.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+/// What a client is told, apart from publications.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The first event after admission.
     Welcome {
@@ -17,16 +16,51 @@ pub enum Event {
         version: &'static str,
         /// Seconds between the node's WebSocket pings.
         heartbeat: f64,
+        /// The place in the history of broadcasts from which on this connection gets them, where there is one.
+        broadcast: Option<Position>,
     },
     /// The command with this id was carried out.
     Ok {
         /// The command's id.
         id: RequestId,
     },
+    /// A publication into a history was carried out: an `ok` with its place.
+    Published {
+        /// The command's id.
+        id: RequestId,
+        /// Where it stands.
+        position: Position,
+    },
+    /// A channel with a history was subscribed, or the recovery of broadcasts begins: an `ok` with the place behind
+    /// which what follows comes.
+    Subscribed {
+        /// The command's id.
+        id: RequestId,
+        /// The place that the client asked for if `recovered`, else the newest.
+        position: Position,
+        /// Whether everything behind the place that the client asked for follows; absent where it asked for none.
+        recovered: Option<bool>,
+    },
+    /// A part of a channel's history: an `ok` with publications.
+    History {
+        /// The command's id.
+        id: RequestId,
+        /// The newest place.
+        position: Position,
+        /// In the order that was asked for, each at its place.
+        publications: Vec<Arc<Publication>>,
+    },
+    /// Publications of a channel (or broadcasts) are missing here that can't be had any more: the client should ask
+    /// its backend for the state. What follows comes behind the place that it names.
+    Lost {
+        /// The channel; absent for broadcasts.
+        channel: Option<ChannelName>,
+        /// Where it goes on.
+        position: Position,
+    },
     /// A command was refused.
     Error {
         /// The command's id, where it had one that could be read.
-        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<RequestId>,
         /// What a program may branch on.
         code: ErrorCode,
@@ -36,7 +70,6 @@ pub enum Event {
     /// The answer to `ping`.
     Pong {
         /// The command's id, where it had one.
-        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<RequestId>,
     },
     /// The node's link to the broker was away; messages of that time may be missing.
@@ -50,7 +83,6 @@ pub enum Event {
         count: u64,
     },
     /// Plain dialect only: a text said back to its sender.
-    #[serde(skip)]
     Echo {
         /// The text as received.
         text: String,

@@ -1,50 +1,40 @@
 //! The keys of a native command, gathered in any order and then judged: the same for both encodings.
 
-use crate::{ChannelName, Command, Content, Decoded, Dialect, ErrorCode, InvalidContent, Refusal, Request, RequestId};
+use crate::{
+    ChannelName, Command, Content, Decoded, Dialect, Epoch, ErrorCode, IdempotencyKey, InvalidContent, Position,
+    Refusal, Request, RequestId,
+    command::DEFAULT_LIMIT,
+    key::{KEYS, Key},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::borrow::Cow;
 
-/// A key of a native command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    Type,
-    Id,
-    Channel,
-    Content,
-    ContentBase64,
-    Echo,
-}
-
-const KEYS: [(Key, &str); 6] = [
-    (Key::Type, "type"),
-    (Key::Id, "id"),
-    (Key::Channel, "channel"),
-    (Key::Content, "content"),
-    (Key::ContentBase64, "content_base64"),
-    (Key::Echo, "echo"),
-];
-
 /// A command: its name, the keys it has besides `type` and `id`, and how it is made of them.
-type Spec = (&'static str, &'static [Key], fn(&mut Fields<'_>, &str) -> Result<Command, Refusal>);
+type Spec = (&'static str, &'static [Key], fn(Values<'_>, &str) -> Result<Command, Refusal>);
 
-const COMMANDS: [Spec; 5] = [
-    ("subscribe", &[Key::Channel], |fields, name| Ok(Command::Subscribe { channel: fields.channel(name)? })),
-    ("unsubscribe", &[Key::Channel], |fields, name| Ok(Command::Unsubscribe { channel: fields.channel(name)? })),
-    ("publish", &[Key::Channel, Key::Content, Key::ContentBase64, Key::Echo], |fields, name| {
-        let (channel, content) = (fields.channel(name)?, fields.content(name)?);
-        Ok(Command::Publish { channel, content, echo: fields.echo.unwrap_or(true) })
+const COMMANDS: [Spec; 7] = [
+    ("subscribe", &[Key::Channel, Key::Recover], |mut values, name| {
+        Ok(Command::Subscribe { channel: values.channel(name)?, recover: values.recover })
     }),
-    ("broadcast", &[Key::Content, Key::ContentBase64, Key::Echo], |fields, name| {
-        Ok(Command::Broadcast { content: fields.content(name)?, echo: fields.echo.unwrap_or(false) })
+    ("unsubscribe", &[Key::Channel], |mut values, name| Ok(Command::Unsubscribe { channel: values.channel(name)? })),
+    ("publish", &[Key::Channel, Key::Content, Key::ContentBase64, Key::Echo, Key::Idempotency], |mut values, name| {
+        let (channel, content) = (values.channel(name)?, values.content(name)?);
+        let (echo, idempotency_key) = (values.echo.unwrap_or(true), values.idempotency_key);
+        Ok(Command::Publish { channel, content, echo, idempotency_key })
+    }),
+    ("broadcast", &[Key::Content, Key::ContentBase64, Key::Echo, Key::Idempotency], |mut values, name| {
+        let (content, echo) = (values.content(name)?, values.echo.unwrap_or(false));
+        Ok(Command::Broadcast { content, echo, idempotency_key: values.idempotency_key })
+    }),
+    ("recover_broadcast", &[Key::Epoch, Key::Offset], |mut values, name| {
+        Ok(Command::RecoverBroadcast { position: values.position(name)? })
+    }),
+    ("history", &[Key::Channel, Key::Since, Key::Limit, Key::Reverse], |mut values, name| {
+        let (limit, reverse) = (values.limit.unwrap_or(DEFAULT_LIMIT), values.reverse.unwrap_or(false));
+        Ok(Command::History { channel: values.channel(name)?, since: values.since, limit, reverse })
     }),
     ("ping", &[], |_, _| Ok(Command::Ping)),
 ];
-
-impl Key {
-    pub(crate) fn name(self) -> &'static str {
-        KEYS[self as usize].1
-    }
-}
 
 /// A content within its message, unchecked.
 #[derive(Debug)]
@@ -64,15 +54,28 @@ impl Payload<'_> {
     }
 }
 
-/// What a message's keys hold.
-#[derive(Debug)]
-pub(crate) struct Fields<'a> {
+/// What stands under a message's keys. The channel and the content are still to be judged.
+#[derive(Debug, Default)]
+pub(crate) struct Values<'a> {
     pub(crate) command: Option<Cow<'a, str>>,
     pub(crate) id: Option<RequestId>,
     pub(crate) channel: Option<Cow<'a, str>>,
     pub(crate) content: Option<Payload<'a>>,
     pub(crate) base64: Option<Cow<'a, str>>,
     pub(crate) echo: Option<bool>,
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
+    pub(crate) recover: Option<Position>,
+    pub(crate) since: Option<Position>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) reverse: Option<bool>,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) offset: Option<u64>,
+}
+
+/// The keys of a message and what stands under them.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) values: Values<'a>,
     dialect: Dialect,
     seen: [bool; KEYS.len()],
     /// The first key that no command has, as [`quote`] gives it.
@@ -81,8 +84,7 @@ pub(crate) struct Fields<'a> {
 
 impl Fields<'_> {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        let (command, id, channel, content, base64, echo) = Default::default();
-        Self { command, id, channel, content, base64, echo, dialect, seen: [false; KEYS.len()], stray: None }
+        Self { values: Values::default(), dialect, seen: [false; KEYS.len()], stray: None }
     }
 
     /// Notes that a key called `name` occurs. A known one may do so once; of the others the first is remembered.
@@ -105,7 +107,7 @@ impl Fields<'_> {
 
     /// The command, or why there is none.
     pub(crate) fn into_decoded(mut self) -> Decoded {
-        let id = self.id.take();
+        let id = self.values.id.take();
         match self.into_command() {
             Ok(command) => Decoded::Request(Request { id, command }),
             Err(refusal) => Decoded::Refused { id, refusal },
@@ -113,11 +115,11 @@ impl Fields<'_> {
     }
 
     fn into_command(mut self) -> Result<Command, Refusal> {
-        let name = self.command.take().ok_or_else(|| missing("a command", Key::Type))?;
+        let name = self.values.command.take().ok_or_else(|| missing("a command", Key::Type))?;
         let known = COMMANDS.into_iter().find(|(known, ..)| *known == name);
         let (name, keys, make) = known.ok_or_else(|| unknown_command(&name))?;
         self.refuse_foreign_keys(name, keys)?;
-        make(&mut self, name)
+        make(self.values, name)
     }
 
     fn refuse_foreign_keys(&mut self, command: &str, keys: &[Key]) -> Result<(), Refusal> {
@@ -127,10 +129,18 @@ impl Fields<'_> {
         let known: Vec<_> = self.keys().filter(is_own).map(Key::name).collect();
         Err(Refusal::bad_request(format!("unknown key {foreign}: the keys of \"{command}\" are {}", known.join(", "))))
     }
+}
 
+impl Values<'_> {
     fn channel(&mut self, command: &str) -> Result<ChannelName, Refusal> {
         let name = self.channel.take().ok_or_else(|| missing(command, Key::Channel))?;
         ChannelName::parse(&name).map_err(|error| Refusal::bad_request(format!("channel: {error}")))
+    }
+
+    fn position(&mut self, command: &str) -> Result<Position, Refusal> {
+        let epoch = self.epoch.take().ok_or_else(|| missing(command, Key::Epoch))?;
+        let offset = self.offset.ok_or_else(|| missing(command, Key::Offset))?;
+        Ok(Position { epoch, offset })
     }
 
     fn content(&mut self, command: &str) -> Result<Content, Refusal> {

@@ -3,48 +3,73 @@
 mod check;
 mod decode;
 mod minify;
+mod seed;
 
 pub(crate) use check::{check, is_whitespace, text, too_deep};
 pub(crate) use decode::{before, decode, is_string};
 pub(crate) use minify::minify;
 
 use crate::{
-    Content, ContentKind, Event, Publication, Target,
+    Content, ContentKind, Event, Publication,
     frame::{self, Opcode},
+    key::Key,
+    wire::{Map, Value},
 };
 use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
 use bytes::Bytes;
-use std::io::Write;
-
-/// What to expect of an event's length, in bytes.
-const EVENT_CAPACITY: usize = 160;
-
-/// What to expect of what stands around a publication's content, without the channel's name.
-const ENVELOPE_CAPACITY: usize = 64;
+use std::{io::Write, sync::Arc};
 
 /// The frame for `event`; `None` for one that only the plain dialect has.
 pub(crate) fn encode(event: &Event) -> Option<Bytes> {
-    frame::build(Opcode::Text, EVENT_CAPACITY, |out| serde_json::to_writer(out, event).ok())
+    encode_map(&Map::event(event)?)
 }
 
 /// The frame for `publication`.
 pub(crate) fn encode_publication(publication: &Publication) -> Option<Bytes> {
-    let (_, bytes) = publication.content.parts();
-    frame::build(Opcode::Text, ENVELOPE_CAPACITY + bytes.len(), |out| {
-        match &publication.target {
-            Target::Broadcast => out.extend_from_slice(br#"{"type":"broadcast","#),
-            Target::Channel(channel) => {
-                out.extend_from_slice(br#"{"type":"message","channel":"#);
-                serde_json::to_writer(&mut *out, channel.as_str()).ok()?;
-                out.push(b',');
-            }
+    encode_map(&Map::publication(publication))
+}
+
+fn encode_map(map: &Map<'_>) -> Option<Bytes> {
+    frame::build(Opcode::Text, map.expected_length(), |out| write_map(map, out))
+}
+
+fn write_map(map: &Map<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let mut before = b'{';
+    for (key, value) in map.entries() {
+        out.extend_from_slice(&[before, b'"']);
+        out.extend_from_slice(key_of(value).unwrap_or(key).as_bytes());
+        out.extend_from_slice(b"\":");
+        write_value(value, out)?;
+        before = b',';
+    }
+    out.push(b'}');
+    Some(())
+}
+
+/// The key of a value that isn't under the one that it has in MessagePack.
+fn key_of(value: &Value<'_>) -> Option<&'static str> {
+    let is_binary = matches!(value, Value::Content(content) if content.parts().0 == ContentKind::Binary);
+    is_binary.then_some(Key::ContentBase64.name())
+}
+
+fn write_value(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match value {
+        Value::Scalar(scalar) => serde_json::to_writer(out, scalar).ok(),
+        Value::Content(content) => write_content(content, out),
+        Value::Publications(publications) => write_publications(publications, out),
+    }
+}
+
+fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) -> Option<()> {
+    out.push(b'[');
+    for (at, publication) in publications.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
         }
-        let is_binary = publication.content.parts().0 == ContentKind::Binary;
-        out.extend_from_slice(if is_binary { br#""content_base64":"# } else { br#""content":"# });
-        write_content(&publication.content, out)?;
-        out.push(b'}');
-        Some(())
-    })
+        write_map(&Map::item(publication), out)?;
+    }
+    out.push(b']');
+    Some(())
 }
 
 /// Appends `content` as a JSON value: a JSON text as it was published, bytes as a string of base64.

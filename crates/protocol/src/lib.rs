@@ -14,6 +14,7 @@
 //! | [`event`] | what a client may be told |
 //! | [`frame`] | WebSocket frames as a server writes them |
 //! | [`id`] | ids of nodes and connections |
+//! | [`position`] | places in histories |
 //! | [`publication`] | a message to many, encoded once per dialect |
 
 pub mod channel;
@@ -25,19 +26,24 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod id;
+pub mod position;
 pub mod publication;
 
 mod fields;
 mod json;
+mod key;
 mod msgpack;
+mod place;
 mod plain;
+mod wire;
 
 pub use channel::ChannelName;
 pub use close::CloseReason;
-pub use command::{Command, Request, RequestId};
+pub use command::{Command, IdempotencyKey, Request, RequestId};
 pub use content::{Content, ContentKind, InvalidContent};
 pub use dialect::{Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates};
 pub use error::{ErrorCode, Refusal};
 pub use event::Event;
 pub use id::{ConnectionId, NodeId};
+pub use position::{Epoch, Position};
 pub use publication::{Delivery, Publication, Target};

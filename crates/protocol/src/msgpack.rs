@@ -8,49 +8,49 @@ pub(crate) use check::{check, wholly_binary};
 pub(crate) use decode::decode;
 
 use crate::{
-    Content, ContentKind, Event, Publication, Target,
+    Content, ContentKind, Event, Publication,
     frame::{self, Opcode},
+    wire::{Map, Value},
 };
 use bytes::Bytes;
-use rmp::encode::{write_bin, write_map_len, write_str};
+use rmp::encode::{write_array_len, write_bin, write_map_len, write_str};
 use serde::Serialize;
-
-/// What to expect of an event's length, in bytes.
-const EVENT_CAPACITY: usize = 160;
-
-/// What to expect of what stands around a publication's content, without the channel's name.
-const ENVELOPE_CAPACITY: usize = 48;
+use std::sync::Arc;
 
 /// The frame for `event`; `None` for one that only the plain dialect has.
 pub(crate) fn encode(event: &Event) -> Option<Bytes> {
-    frame::build(Opcode::Binary, EVENT_CAPACITY, |out| {
-        event.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map()).ok()
-    })
+    encode_map(&Map::event(event)?)
 }
 
 /// The frame for `publication`.
 pub(crate) fn encode_publication(publication: &Publication) -> Option<Bytes> {
-    let (_, bytes) = publication.content.parts();
-    frame::build(Opcode::Binary, ENVELOPE_CAPACITY + bytes.len(), |out| {
-        match &publication.target {
-            Target::Broadcast => {
-                write_map_len(out, 2).ok()?;
-                write_entry(out, "type", "broadcast")?;
-            }
-            Target::Channel(channel) => {
-                write_map_len(out, 3).ok()?;
-                write_entry(out, "type", "message")?;
-                write_entry(out, "channel", channel.as_str())?;
-            }
-        }
-        write_str(out, "content").ok()?;
-        write_content(&publication.content, out)
-    })
+    encode_map(&Map::publication(publication))
 }
 
-fn write_entry(out: &mut Vec<u8>, key: &str, value: &str) -> Option<()> {
-    write_str(out, key).ok()?;
-    write_str(out, value).ok()
+fn encode_map(map: &Map<'_>) -> Option<Bytes> {
+    frame::build(Opcode::Binary, map.expected_length(), |out| write_map(map, out))
+}
+
+fn write_map(map: &Map<'_>, out: &mut Vec<u8>) -> Option<()> {
+    write_map_len(out, u32::try_from(map.entries().len()).ok()?).ok()?;
+    for (key, value) in map.entries() {
+        write_str(out, key).ok()?;
+        write_value(value, out)?;
+    }
+    Some(())
+}
+
+fn write_value(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match value {
+        Value::Scalar(scalar) => scalar.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map()).ok(),
+        Value::Content(content) => write_content(content, out),
+        Value::Publications(publications) => write_publications(publications, out),
+    }
+}
+
+fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) -> Option<()> {
+    write_array_len(out, u32::try_from(publications.len()).ok()?).ok()?;
+    publications.iter().try_for_each(|publication| write_map(&Map::item(publication), out))
 }
 
 /// Appends `content` as a MessagePack value: one that was published so as it is, bytes as binary.

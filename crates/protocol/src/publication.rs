@@ -1,6 +1,6 @@
 //! A message to many, encoded once per dialect.
 
-use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects};
+use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects, Position};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -31,13 +31,27 @@ pub struct Publication {
     pub target: Target,
     /// The payload.
     pub content: Content,
+    /// Its place in the target's history, where there is one.
+    pub position: Option<Position>,
     frames: [OnceLock<Option<Bytes>>; crate::dialect::ALL.len()],
+}
+
+/// Two publications are equal if they say the same, to the same, at the same place; which frames exist is no matter.
+impl PartialEq for Publication {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.target, &self.content, &self.position) == (&other.target, &other.content, &other.position)
+    }
 }
 
 impl Publication {
     /// A publication of `content` to `target`.
     pub fn new(target: Target, content: Content) -> Self {
-        Self { target, content, frames: Default::default() }
+        Self { target, content, position: None, frames: Default::default() }
+    }
+
+    /// The same publication at a place in its target's history.
+    pub fn at(self, position: Position) -> Self {
+        Self { position: Some(position), frames: Default::default(), ..self }
     }
 
     /// The complete frame for receivers of `dialect`; `None` where the dialect has no form for it.

@@ -26,6 +26,7 @@ fn unhex(text: &str) -> Bytes {
 fn check_same(got: &Delivery, expected: &Delivery) {
     assert_eq!(got.publication.target, expected.publication.target);
     assert_eq!(got.publication.content, expected.publication.content);
+    assert_eq!(got.publication.position, expected.publication.position);
     assert_eq!((got.except, got.published_at), (expected.except, expected.published_at));
 }
 
@@ -34,7 +35,7 @@ const PINNED: &[&str] = &[include_str!("../../tests/envelopes/1.txt")];
 
 /// What an envelope says, as the files have it.
 fn told(envelope: &Envelope) -> String {
-    let Envelope { origin, delivery, position } = envelope;
+    let Envelope { origin, delivery } = envelope;
     let (kind, data) = delivery.publication.content.parts();
     let except =
         delivery.except.map_or("-".to_owned(), |ConnectionId(node, number)| format!("{}.{number}", node.get()));
@@ -43,7 +44,7 @@ fn told(envelope: &Envelope) -> String {
         Target::Broadcast => "*",
     };
     let kind = ["json", "msgpack", "binary"][usize::from(number(kind))];
-    let position = position.as_ref().map_or(String::new(), |at| format!(" position={}.{}", at.epoch, at.offset));
+    let position = delivery.publication.position.as_ref().map_or(String::new(), |at| format!(" position={at}"));
     let (origin, at, data) = (origin.get(), delivery.published_at, hex(data));
     format!("node={origin} except={except} at={at} to={target} {kind} {data}{position}")
 }
@@ -89,6 +90,17 @@ fn what_is_wrong_is_named() {
     bad("86 a176 01 a16e 07 a174 01 a163 a26120 a16b 00 a164 c40131", "byte 1");
     bad("85 a176 01 a16e 07 a174 01 a16b 03 a164 c40131", "kind of content");
     bad("85 a176 01 a16e 07 a174 01 a16b 00 a164 c4017b", "invalid content");
+    bad("87 a176 01 a16e 07 a174 01 a16b 00 a164 c40131 a16f 01 a165 a3612d62", "no epoch");
+}
+
+#[test]
+fn a_beginning_lacks_nothing_but_the_place() {
+    let (node, place) = (NodeId::from_random(7), Position { epoch: Epoch::parse("ep").unwrap(), offset: 300 });
+    let publication = || Publication::new(channel("a"), Content::string("x"));
+    let delivery = |publication| Delivery { publication: Arc::new(publication), except: None, published_at: 1 };
+    let whole = encode(node, &delivery(publication().at(place))).unwrap();
+    let start = beginning(node, &delivery(publication())).unwrap();
+    assert_eq!(hex(&[&start[..], b"\xa1o\xcd\x01\x2c\xa1e\xa2ep"].concat()), hex(&whole));
 }
 
 #[test]
@@ -117,9 +129,15 @@ proptest! {
         except in prop::option::of((0..NodeId::LIMIT, any::<u64>())),
         published_at in any::<u64>(),
         origin in 0..NodeId::LIMIT,
+        place in prop::option::of(("[a-zA-Z0-9]{1,32}", any::<u64>())),
     ) {
         let target = name.as_deref().map_or(Target::Broadcast, channel);
-        let delivery = delivery(target, content, except, published_at);
+        let mut delivery = delivery(target, content, except, published_at);
+        if let Some((epoch, offset)) = place {
+            let Publication { target, content, .. } = &*delivery.publication;
+            let place = Position { epoch: Epoch::parse(&epoch).unwrap(), offset };
+            delivery.publication = Arc::new(Publication::new(target.clone(), content.clone()).at(place));
+        }
         let envelope = decode(&encode(NodeId::from_random(origin), &delivery).unwrap().into()).unwrap();
         check_same(&envelope.delivery, &delivery);
         prop_assert_eq!(envelope.origin.get(), origin);

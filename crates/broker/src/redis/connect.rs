@@ -1,120 +1,114 @@
-//! Connects to Redis.
+//! Connects to Redis, wherever that is now.
 
 use crate::redis::{
+    access::{Access, Target},
+    dialogue::Dialogue,
     endpoint::Endpoint,
-    publisher,
-    reply::{Replies, Reply},
+    histories, publisher,
+    reply::Replies,
+    sentinel::Found,
+    stream::Stream,
 };
 use bytes::BytesMut;
 use fanwire_protocol::NodeId;
-use redis::{AsyncConnectionConfig, Cmd, aio::MultiplexedConnection};
+use futures_util::future::BoxFuture;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, aio::MultiplexedConnection};
 use std::time::Duration;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// How long connecting and logging in take at most. Redis must be found within 3 s of being back, and until then an
 /// attempt may have begun just before.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Room for the heartbeat beside the publisher's batches in the connection's queue.
-const REQUESTS: usize = publisher::MAX_IN_FLIGHT + 8;
+/// Room for the heartbeat beside what the publisher and the histories have under way.
+const REQUESTS: usize = if publisher::MAX_IN_FLIGHT > histories::MAX_IN_FLIGHT {
+    publisher::MAX_IN_FLIGHT + 8
+} else {
+    histories::MAX_IN_FLIGHT + 8
+};
 
-/// The two connections of a link. Dropping them, and the driver, closes them.
-pub(super) struct Connections<D> {
+/// The connections of a link, to one server. Dropping them, and the drivers, closes them.
+pub(super) struct Connections {
     pub(super) subscriber: Subscriber,
-    pub(super) publishing: MultiplexedConnection,
-    /// Does the work of the publishing connection, and ends with it.
-    pub(super) driver: D,
+    pub(super) publishing: Commands,
+    /// One of its own, since answers keep the order of what was asked: a large page would hold up the answers to
+    /// publications, and the heartbeat.
+    pub(super) reading: Commands,
+    /// Where they lead.
+    pub(super) endpoint: Endpoint,
+    /// What Sentinels said of that.
+    pub(super) found: Option<Found>,
+}
+
+/// A connection for commands.
+pub(super) struct Commands {
+    pub(super) connection: MultiplexedConnection,
+    /// Does the work of the connection, and ends with it.
+    pub(super) driver: BoxFuture<'static, ()>,
 }
 
 /// A connection for subscriptions, on which nothing but its login has happened.
 pub(super) struct Subscriber {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Box<dyn Stream>,
     pub(super) buffer: BytesMut,
     pub(super) replies: Replies,
 }
 
-/// Connects and logs in twice.
+/// Finds out where Redis is, connects and logs in with each connection.
 ///
 /// # Errors
 ///
 /// What went wrong. The text may hold the password, for servers repeat the arguments of unknown commands.
-pub(super) async fn connect(
-    endpoint: &Endpoint,
-    node: NodeId,
-) -> Result<Connections<impl Future<Output = ()> + Send + 'static>, String> {
-    let both = async { tokio::try_join!(subscriber(endpoint, node), publishing(endpoint, node)) };
-    match timeout(LIMIT, both).await {
-        Ok(Ok((subscriber, (publishing, driver)))) => Ok(Connections { subscriber, publishing, driver }),
+pub(super) async fn connect(access: &Access, node: NodeId) -> Result<Connections, String> {
+    let tls = access.tls().await?;
+    let Target { endpoint, found } = access.target(tls.as_ref()).await?;
+    let way = Way { endpoint: &endpoint, tls: tls.as_ref(), node };
+    let all = async { tokio::try_join!(way.subscriber(), way.commands("publisher"), way.commands("reader")) };
+    match timeout(LIMIT, all).await {
+        Ok(Ok((subscriber, publishing, reading))) => {
+            Ok(Connections { subscriber, publishing, reading, endpoint, found })
+        }
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("Redis did not let the node in within {LIMIT:?}")),
+        Err(_) => Err(format!("Redis at {endpoint}: {}", endpoint.silence(LIMIT))),
     }
 }
 
-async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, String> {
-    let connected = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-    let stream = connected.map_err(|error| format!("can't connect to Redis: {error}"))?;
-    stream.set_nodelay(true).map_err(|error| format!("can't set TCP_NODELAY: {error}"))?;
-    Ok(stream)
-}
-
-async fn publishing(
-    endpoint: &Endpoint,
+/// The one way in, which all connections take.
+struct Way<'a> {
+    endpoint: &'a Endpoint,
+    tls: Option<&'a TlsConnector>,
     node: NodeId,
-) -> Result<(MultiplexedConnection, impl Future<Output = ()> + Send + 'static), String> {
-    // Who waits for an answer decides how long.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(REQUESTS);
-    let stream = tcp(endpoint).await?;
-    let (mut connection, driver) = MultiplexedConnection::new_with_config(&endpoint.login, stream, config)
-        .await
-        .map_err(|error| format!("can't log in to Redis: {error}"))?;
-    let (mut driver, name) = (Box::pin(driver), name(node, "publisher"));
-    tokio::select! {
-        () = &mut driver => Err("Redis closed the publishing connection".to_owned()),
+}
+
+impl Way<'_> {
+    async fn enter(&self, role: &str) -> Result<Dialogue, String> {
+        let at = |error| format!("Redis at {}: {error}", self.endpoint);
+        let (mut dialogue, standing) = Dialogue::begin(self.endpoint, self.tls).await.map_err(at)?;
+        if let Some(unfit) = standing.and_then(|standing| standing.unfit()) {
+            return Err(at(unfit.to_owned()));
+        }
         // Only a courtesy to those who look at CLIENT LIST: users who may not do it are let in all the same.
-        _ = connection.send_packed_command(&name) => Ok((connection, driver)),
+        dialogue.ask(&name(self.node, role)).await.map_err(at)?;
+        Ok(dialogue)
     }
-}
 
-async fn subscriber(endpoint: &Endpoint, node: NodeId) -> Result<Subscriber, String> {
-    let mut subscriber =
-        Subscriber { stream: tcp(endpoint).await?, buffer: BytesMut::new(), replies: Replies::default() };
-    if let Some(login) = auth(endpoint) {
-        let reply = subscriber.ask(&login).await?;
-        if let Reply::Refused(text) = reply {
-            return Err(format!("can't log in to Redis: {text}"));
-        }
+    async fn subscriber(&self) -> Result<Subscriber, String> {
+        let Dialogue { stream, buffer } = self.enter("subscriber").await?;
+        Ok(Subscriber { stream, buffer, replies: Replies::default() })
     }
-    // Refused or not, as above.
-    subscriber.ask(&name(node, "subscriber")).await?;
-    Ok(subscriber)
-}
 
-impl Subscriber {
-    async fn ask(&mut self, command: &Cmd) -> Result<Reply, String> {
-        let failed = |error| format!("can't log in to Redis: {error}");
-        self.stream.write_all(&command.get_packed_command()).await.map_err(failed)?;
-        loop {
-            if let Some(reply) = self.replies.next(&mut self.buffer).map_err(|error| error.to_string())? {
-                return Ok(reply);
-            }
-            if self.stream.read_buf(&mut self.buffer).await.map_err(failed)? == 0 {
-                return Err("Redis closed the subscriber connection".to_owned());
-            }
-        }
+    async fn commands(&self, role: &str) -> Result<Commands, String> {
+        let Dialogue { stream, .. } = self.enter(role).await?;
+        // Who waits for an answer decides how long.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(REQUESTS);
+        // Logged in it is already, and Redis before 7.2 knows no names of libraries.
+        let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let made = MultiplexedConnection::new_with_config(&nothing, stream, config).await;
+        let (connection, driver) =
+            made.map_err(|error| format!("Redis at {}: can't use the connection: {error}", self.endpoint))?;
+        Ok(Commands { connection, driver: Box::pin(driver) })
     }
-}
-
-fn auth(endpoint: &Endpoint) -> Option<Cmd> {
-    let mut command = redis::cmd("AUTH");
-    if let Some(user) = endpoint.login.username() {
-        command.arg(user);
-    }
-    command.arg(endpoint.login.password()?);
-    Some(command)
 }
 
 fn name(node: NodeId, role: &str) -> Cmd {

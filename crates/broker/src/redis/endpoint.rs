@@ -1,101 +1,79 @@
-//! Where Redis is, and how to log in.
+//! A place where a server is, and how to log in there.
 
-use crate::redis::names::{MAX_PREFIX, is_prefix};
-use fanwire_protocol::NodeId;
+use crate::redis::settings::InvalidRedisConfig;
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
-use std::fmt;
-use thiserror::Error;
-
-/// How a node joins a cluster through Redis.
-#[derive(Clone)]
-pub struct RedisConfig {
-    /// `redis://[[user]:password@]host[:port][/database]`; special characters percent-encoded. The port is 6379 and the
-    /// database 0 unless given. A secret: neither logs nor errors show it.
-    pub url: String,
-    /// What all names in Redis begin with: 1 to 64 letters, digits, `-`, `_`, `.` and `:`. Clusters that share a Redis
-    /// have different ones, or different databases.
-    pub prefix: String,
-    /// This node.
-    pub node: NodeId,
-}
-
-impl RedisConfig {
-    /// Whether a broker would start with this. Connects to nothing.
-    ///
-    /// # Errors
-    ///
-    /// What [`RedisBroker::start`](crate::redis::RedisBroker::start) would refuse.
-    pub fn check(&self) -> Result<(), InvalidRedisConfig> {
-        Endpoint::parse(self).map(drop)
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, prefix, node } = self;
-        f.debug_struct("RedisConfig").field("prefix", prefix).field("node", node).finish_non_exhaustive()
-    }
-}
-
-/// Why a node can't join a cluster as configured.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum InvalidRedisConfig {
-    /// Not the URL of a Redis. Its text is not repeated, since it may hold a password.
-    #[error("not a Redis URL: {0}; expected redis://[[user]:password@]host[:port][/database]")]
-    Url(String),
-    /// TLS is asked for.
-    #[error("Redis over TLS (rediss://) is not supported; expected redis://[[user]:password@]host[:port][/database]")]
-    Tls,
-    /// A Unix socket is asked for.
-    #[error("Redis on a Unix socket is not supported; expected redis://[[user]:password@]host[:port][/database]")]
-    UnixSocket,
-    /// The URL goes on behind the database.
-    #[error("a Redis URL takes no {0} here; expected redis://[[user]:password@]host[:port][/database]")]
-    Extra(&'static str),
-    /// A user without a password.
-    #[error("the Redis URL names a user but no password; expected redis://user:password@host[:port][/database]")]
-    UserWithoutPassword,
-    /// The prefix has characters that it can't have, none, or too many.
-    #[error("{0:?} can't begin names in Redis: 1 to {MAX_PREFIX} letters, digits, '-', '_', '.' and ':' can")]
-    Prefix(String),
-}
+use std::{fmt, path::PathBuf, time::Duration};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// A checked address with what it takes to log in.
 #[derive(Clone)]
 pub(super) struct Endpoint {
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(super) place: Place,
     pub(super) login: RedisConnectionInfo,
 }
 
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// Over TLS, with a certificate for `host`.
+    Tls {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
 impl Endpoint {
-    pub(super) fn parse(config: &RedisConfig) -> Result<Self, InvalidRedisConfig> {
-        if !is_prefix(&config.prefix) {
-            return Err(InvalidRedisConfig::Prefix(config.prefix.clone()));
-        }
-        refuse_unsupported(&config.url)?;
+    /// What `url` says; `port` is the one where it says none.
+    pub(super) fn parse(url: &str, port: u16) -> Result<Self, InvalidRedisConfig> {
         let malformed = |error: redis::RedisError| {
             InvalidRedisConfig::Url(error.detail().map_or_else(|| error.to_string(), str::to_owned))
         };
-        let info = config.url.as_str().into_connection_info().map_err(malformed)?;
-        // Redis before 7.2 doesn't know the command; our connections have names that say more.
-        let login = info.redis_settings().clone().set_skip_set_lib_name();
-        if login.db() < 0 {
-            return Err(InvalidRedisConfig::Url("the database number is negative".to_owned()));
+        let Some(mut url) = redis::parse_redis_url(url) else {
+            return Err(InvalidRedisConfig::Url("the scheme or the form is wrong".to_owned()));
+        };
+        let is_unix = url.scheme().ends_with("unix");
+        refuse_extras(url.query_pairs().map(|(key, _)| key), is_unix)?;
+        if url.fragment().is_some() {
+            return Err(InvalidRedisConfig::Extra("fragment (#…)"));
         }
-        if login.username().is_some() && login.password().is_none() {
-            return Err(InvalidRedisConfig::UserWithoutPassword);
-        }
-        match info.addr() {
-            ConnectionAddr::Tcp(_, 0) => Err(InvalidRedisConfig::Url("the port is 0".to_owned())),
-            ConnectionAddr::Tcp(host, port) => Ok(Self { host: host.clone(), port: *port, login }),
-            ConnectionAddr::TcpTls { .. } => Err(InvalidRedisConfig::Tls),
-            _ => Err(InvalidRedisConfig::UnixSocket),
-        }
+        // The redis crate knows TLS only when it does it itself.
+        let tls = matches!(url.scheme(), "rediss" | "valkeys") && url.set_scheme("redis").is_ok();
+        let port = url.port().unwrap_or(port);
+        let info = url.into_connection_info().map_err(malformed)?;
+        let place = place(info.addr(), port, tls)?;
+        Ok(Self { place, login: login(info.redis_settings())? })
+    }
+
+    /// The server at `host` and `port`, which takes the same login and is as secure.
+    pub(super) fn at(&self, host: String, port: u16) -> Self {
+        let place = match self.place {
+            Place::Tls { .. } => Place::Tls { host, port },
+            Place::Tcp { .. } | Place::Unix(_) => Place::Tcp { host, port },
+        };
+        Self { place, login: self.login.clone() }
     }
 
     pub(super) fn database(&self) -> i64 {
         self.login.db()
+    }
+
+    pub(super) fn user(&self) -> &str {
+        self.login.username().unwrap_or("default")
+    }
+
+    pub(super) fn wants_tls(&self) -> bool {
+        matches!(self.place, Place::Tls { .. })
+    }
+
+    /// That it did not answer within `limit`, and why that may be.
+    pub(super) fn silence(&self, limit: Duration) -> String {
+        let hint = if self.wants_tls() { "; ports without TLS never answer to rediss://" } else { "" };
+        format!("no answer within {limit:?}{hint}")
     }
 
     /// `text` without the password: servers repeat the arguments of commands that they don't know.
@@ -107,27 +85,54 @@ impl Endpoint {
     }
 }
 
-fn refuse_unsupported(url: &str) -> Result<(), InvalidRedisConfig> {
-    let Some(url) = redis::parse_redis_url(url) else {
-        return Err(InvalidRedisConfig::Url("the scheme or the form is wrong".to_owned()));
-    };
-    match url.scheme() {
-        "rediss" | "valkeys" => return Err(InvalidRedisConfig::Tls),
-        "unix" | "redis+unix" | "valkey+unix" => return Err(InvalidRedisConfig::UnixSocket),
-        _ => {}
+/// Only the URL of a socket has a query, for it has no other place for a login.
+fn refuse_extras<T: AsRef<str>>(mut keys: impl Iterator<Item = T>, is_unix: bool) -> Result<(), InvalidRedisConfig> {
+    let known = |key: T| is_unix && matches!(key.as_ref(), "db" | "user" | "pass");
+    match keys.all(known) {
+        true => Ok(()),
+        false if is_unix => Err(InvalidRedisConfig::Extra("query but db, user and pass")),
+        false => Err(InvalidRedisConfig::Extra("query (?…)")),
     }
-    if url.query().is_some() {
-        return Err(InvalidRedisConfig::Extra("query (?…)"));
+}
+
+fn place(address: &ConnectionAddr, port: u16, tls: bool) -> Result<Place, InvalidRedisConfig> {
+    let wrong = |what: &str| Err(InvalidRedisConfig::Url(what.to_owned()));
+    match address {
+        ConnectionAddr::Unix(path) => Ok(Place::Unix(path.clone())),
+        ConnectionAddr::Tcp(..) if port == 0 => wrong("the port is 0"),
+        ConnectionAddr::Tcp(host, _) if tls => match ServerName::try_from(host.as_str()) {
+            Ok(_) => Ok(Place::Tls { host: host.clone(), port }),
+            Err(_) => wrong("no certificate can be for that host"),
+        },
+        ConnectionAddr::Tcp(host, _) => Ok(Place::Tcp { host: host.clone(), port }),
+        _ => wrong("the scheme or the form is wrong"),
     }
-    if url.fragment().is_some() {
-        return Err(InvalidRedisConfig::Extra("fragment (#…)"));
+}
+
+fn login(settings: &RedisConnectionInfo) -> Result<RedisConnectionInfo, InvalidRedisConfig> {
+    if settings.db() < 0 {
+        return Err(InvalidRedisConfig::Url("the database number is negative".to_owned()));
     }
-    Ok(())
+    if settings.username().is_some() && settings.password().is_none() {
+        return Err(InvalidRedisConfig::UserWithoutPassword);
+    }
+    Ok(settings.clone())
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port) = match self {
+            Self::Tcp { host, port } => ("", host, port),
+            Self::Tls { host, port } => ("rediss://", host, port),
+            Self::Unix(path) => return write!(f, "{}", path.display()),
+        };
+        if host.contains(':') { write!(f, "{scheme}[{host}]:{port}") } else { write!(f, "{scheme}{host}:{port}") }
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        self.place.fmt(f)
     }
 }
 
@@ -142,19 +147,14 @@ impl fmt::Debug for Endpoint {
 mod tests {
     use super::*;
 
-    fn parse(url: &str, prefix: &str) -> Result<Endpoint, InvalidRedisConfig> {
-        let node = NodeId::from_random(1);
-        Endpoint::parse(&RedisConfig { url: url.to_owned(), prefix: prefix.to_owned(), node })
-    }
-
     #[track_caller]
     fn good(url: &str, expected: &str) {
-        assert_eq!(format!("{:?}", parse(url, "fanwire").unwrap()), expected);
+        assert_eq!(format!("{:?}", Endpoint::parse(url, 6379).unwrap()), expected);
     }
 
     #[track_caller]
     fn bad(url: &str, expected: &str) {
-        let error = parse(url, "fanwire").unwrap_err().to_string();
+        let error = Endpoint::parse(url, 6379).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
@@ -163,8 +163,20 @@ mod tests {
     fn urls_are_read() {
         good("redis://127.0.0.1", "Endpoint(127.0.0.1:6379/0)");
         good("redis://cache.example:7000/3", "Endpoint(cache.example:7000/3)");
-        good("redis://[::1]:7000", "Endpoint(::1:7000/0)");
+        good("redis://[::1]:7000", "Endpoint([::1]:7000/0)");
         good("valkey://user:secret@127.0.0.1", "Endpoint(127.0.0.1:6379/0)");
+        good("rediss://user:secret@cache.example/2", "Endpoint(rediss://cache.example:6379/2)");
+        good("valkeys://127.0.0.1:7000", "Endpoint(rediss://127.0.0.1:7000/0)");
+        good("unix:///run/redis.sock", "Endpoint(/run/redis.sock/0)");
+        good("redis+unix:///run/redis.sock?db=4&user=app&pass=secret", "Endpoint(/run/redis.sock/4)");
+    }
+
+    #[test]
+    fn a_login_is_taken_from_where_the_url_has_it() {
+        for url in ["rediss://app:s%40cret@r", "redis://app:s%40cret@r", "unix:///r?user=app&pass=s%40cret"] {
+            let endpoint = Endpoint::parse(url, 6379).unwrap();
+            assert_eq!((endpoint.login.username(), endpoint.login.password()), (Some("app"), Some("s@cret")), "{url}");
+        }
     }
 
     #[test]
@@ -179,28 +191,20 @@ mod tests {
         bad("redis://:secret@127.0.0.1:0", "the port is 0");
         bad("redis://", "host");
         bad("redis:// cache", "form");
-        bad("rediss://:secret@127.0.0.1", "TLS");
-        bad("unix:///tmp/redis.sock?pass=secret", "Unix socket");
+        bad("rediss://:secret@a_b%20c", "no certificate can be for that host");
+        bad("rediss://:secret@127.0.0.1#insecure", "fragment");
+        bad("unix://redis.sock?pass=secret", "path");
+        bad("unix:///redis.sock?password=secret", "query but db, user and pass");
+        bad("redis+unix:///redis.sock?user=secret", "password");
         bad("redis://:secret@127.0.0.1/0?protocol=resp3", "query");
         bad("redis://:secret@127.0.0.1/0#insecure", "fragment");
         bad("redis://user@127.0.0.1", "password");
     }
 
     #[test]
-    fn a_prefix_that_would_break_names_is_refused() {
-        let error = parse("redis://127.0.0.1", "fan{wire}").unwrap_err();
-        assert_eq!(error, InvalidRedisConfig::Prefix("fan{wire}".to_owned()));
-    }
-
-    #[test]
     fn passwords_are_shown_nowhere() {
-        let config = RedisConfig {
-            url: "redis://:secret@127.0.0.1".to_owned(),
-            prefix: "fanwire".to_owned(),
-            node: NodeId::from_random(1),
-        };
-        let endpoint = Endpoint::parse(&config).unwrap();
-        let shown = format!("{config:?} {endpoint:?} {endpoint} {}", endpoint.scrub("args: 'secret'"));
+        let endpoint = Endpoint::parse("redis://:secret@127.0.0.1", 6379).unwrap();
+        let shown = format!("{endpoint:?} {endpoint} {}", endpoint.scrub("args: 'secret'"));
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -1,19 +1,18 @@
-//! The way from those who publish to the publisher of the link that is up.
+//! The way from those who ask to what works for the link that is up.
 
-use crate::redis::{job::Job, publisher::QUEUE};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// Open while the link is up. Each link has a queue of its own, so that nothing waits in one from link to link.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+#[derive(Debug)]
+pub(super) struct Gate<T> {
+    queue: Mutex<Option<mpsc::Sender<T>>>,
 }
 
-impl Gate {
-    /// Opens a queue and returns its end.
-    pub(super) fn open(&self) -> mpsc::Receiver<Job> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+impl<T> Gate<T> {
+    /// Opens a queue for `capacity` things and returns its end.
+    pub(super) fn open(&self, capacity: usize) -> mpsc::Receiver<T> {
+        let (sender, receiver) = mpsc::channel(capacity);
         *self.lock() = Some(sender);
         receiver
     }
@@ -23,11 +22,17 @@ impl Gate {
     }
 
     /// The queue, where there is one.
-    pub(super) fn queue(&self) -> Option<mpsc::Sender<Job>> {
+    pub(super) fn queue(&self) -> Option<mpsc::Sender<T>> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<Job>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<T>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for Gate<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::new(None) }
     }
 }

@@ -63,7 +63,7 @@ impl Heartbeat {
         self.start.checked_add(Duration::from_micros(micros.parse().ok()?))
     }
 
-    fn command(&self) -> Cmd {
+    pub(super) fn command(&self) -> Cmd {
         let payload = self.payload();
         let expiry = u64::try_from(EXPIRY.as_millis()).unwrap_or(u64::MAX);
         redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(&*self.name).arg(payload).arg(expiry).take()

@@ -4,15 +4,16 @@ use crate::{
     FeedItem, LinkState,
     redis::{
         Shared,
+        access::Access,
         backoff::Backoff,
-        connect::{Connections, connect},
+        connect::{Commands, Connections, Subscriber, connect},
         end::End,
-        endpoint::Endpoint,
         heartbeat::Heartbeat,
+        histories::{self, Histories},
         outlet::Outlet,
-        publisher::Publisher,
-        reader::{Reader, remains},
-        writer,
+        publisher::{self, Publisher},
+        reader::Reader,
+        refusal, writer,
     },
 };
 use redis::aio::MultiplexedConnection;
@@ -20,13 +21,13 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{io, sync::mpsc, task::JoinSet, time::sleep};
 use tracing::{debug, error, info, warn};
 
 /// What it takes to make links.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
-    pub(super) endpoint: Endpoint,
+    pub(super) access: Access,
     pub(super) feed: mpsc::Sender<FeedItem>,
 }
 
@@ -53,7 +54,7 @@ impl Link {
         // Declared first, hence dropped last: the link is down before its tasks are gone.
         let mut tasks = JoinSet::new();
         let mut up = Up::not_yet(&self.shared);
-        let end = match connect(&self.endpoint, self.shared.node).await {
+        let end = match connect(&self.access, self.shared.node).await {
             Ok(connections) => self.serve(connections, &mut tasks, &mut up).await,
             Err(reason) => End::Lost(reason),
         };
@@ -63,25 +64,22 @@ impl Link {
         (end, lived)
     }
 
-    async fn serve<D>(&self, connections: Connections<D>, tasks: &mut JoinSet<End>, up: &mut Up<'_>) -> End
-    where
-        D: Future<Output = ()> + Send + 'static,
-    {
-        let Connections { subscriber, publishing, driver } = connections;
+    async fn serve(&self, connections: Connections, tasks: &mut JoinSet<End>, up: &mut Up<'_>) -> End {
+        let Connections { subscriber, publishing, reading, endpoint, found } = connections;
         let shared = &self.shared;
         let heartbeat = Arc::new(Heartbeat::new(shared.names.heartbeat(shared.node), rand::random()));
 
-        let (stream, rest) = remains(subscriber);
-        let (read, write) = stream.into_split();
+        let Subscriber { stream, buffer, replies } = subscriber;
+        let (read, write) = io::split(stream);
         let outlet = Outlet::new(self.feed.clone());
-        let (reader, came_round) = Reader::new(read, rest, outlet, Arc::clone(&heartbeat), Arc::clone(shared));
+        let (reader, came_round) =
+            Reader::new(read, (buffer, replies), outlet, Arc::clone(&heartbeat), Arc::clone(shared));
 
         shared.interest.link_made();
-        tasks.spawn(lost(async {
-            driver.await;
-            "Redis closed the publishing connection".to_owned()
-        }));
+        let publishing = drive(publishing, tasks, "Redis closed the publishing connection");
+        let reading = drive(reading, tasks, "Redis closed the reading connection");
         tasks.spawn(reader.run());
+        tasks.spawn(lost(self.access.clone().moved(found)));
         tasks.spawn(lost(writer::run(write, Arc::clone(&shared.interest))));
         tokio::select! {
             end = first_end(tasks) => return end,
@@ -92,8 +90,8 @@ impl Link {
             end = first_end(tasks) => return end,
             Ok(()) = came_round => {}
         }
-        up.begin(tasks, publishing);
-        info!(redis = %self.endpoint, "the link to Redis is up");
+        up.begin(tasks, publishing, reading);
+        info!(redis = %endpoint, "the link to Redis is up");
         first_end(tasks).await
     }
 
@@ -101,12 +99,12 @@ impl Link {
     fn reason(&self, end: &End) -> String {
         let reason = match end {
             End::FeedClosed => "the node is stopping".to_owned(),
-            End::Lost(reason) => self.endpoint.scrub(reason),
+            End::Lost(reason) => refusal::explained(&self.access.scrub(reason)),
         };
         if self.shared.link_after(&reason) == *self.shared.link.borrow() {
-            debug!(redis = %self.endpoint, reason, "the link to Redis is still down");
+            debug!(redis = %self.access, reason, "the link to Redis is still down");
         } else {
-            warn!(redis = %self.endpoint, reason, "the link to Redis is down");
+            warn!(redis = %self.access, reason, "the link to Redis is down");
         }
         reason
     }
@@ -124,9 +122,11 @@ impl<'a> Up<'a> {
         Self { shared, since: None, ended: false }
     }
 
-    fn begin(&mut self, tasks: &mut JoinSet<End>, publishing: MultiplexedConnection) {
-        let publisher = Publisher::new(publishing, self.shared.gate.open());
+    fn begin(&mut self, tasks: &mut JoinSet<End>, publishing: MultiplexedConnection, reading: MultiplexedConnection) {
+        let publisher = Publisher::new(publishing, self.shared.gate.open(publisher::QUEUE));
         tasks.spawn(lost(publisher.run()));
+        let histories = Histories::new(reading, self.shared.queries.open(histories::QUEUE));
+        tasks.spawn(lost(histories.run()));
         self.shared.interest.accept();
         self.shared.metrics.link_up.set(1);
         self.shared.link.send_replace(LinkState::Up);
@@ -143,6 +143,7 @@ impl<'a> Up<'a> {
         self.shared.link.send_replace(self.shared.link_after(reason));
         self.shared.metrics.link_up.set(0);
         self.shared.gate.close();
+        self.shared.queries.close();
         self.shared.interest.link_lost();
     }
 }
@@ -153,6 +154,16 @@ impl Drop for Up<'_> {
             self.close("the node is stopping");
         }
     }
+}
+
+/// Has the work of a connection done, and the link end with it.
+fn drive(commands: Commands, tasks: &mut JoinSet<End>, closed: &'static str) -> MultiplexedConnection {
+    let Commands { connection, driver } = commands;
+    tasks.spawn(lost(async {
+        driver.await;
+        closed.to_owned()
+    }));
+    connection
 }
 
 async fn lost(task: impl Future<Output = String>) -> End {

@@ -1,23 +1,27 @@
 //! The names of Redis keys and channels, which are built here and nowhere else.
 //!
 //! `<prefix>:{<tag>}:<kind>[:<rest>]`, where neither prefix nor tag holds a brace: so every name can be read in one way
-//! only, and no channel can be called like anything that is not a channel.
+//! only, and no channel can be called like anything that is not a channel. An idempotency key may hold anything: so
+//! before it stands how long the channel's name is.
 //!
 //! | kind | tag | rest | what |
 //! | --- | --- | --- | --- |
 //! | `c` | partition of the channel, 0 to 1,023 | the channel's name | Pub/Sub channel of a channel |
 //! | `b` | `all` | | Pub/Sub channel of broadcasts |
+//! | `s` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | stream of the publications that are kept |
+//! | `m` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | hash of the newest place |
+//! | `i` | as of its Pub/Sub channel | length of the channel's name, `:`, that name, `:` (for broadcasts none of these), the key | answer to an idempotency key |
 //! | `h` | `node-<id>` | | Pub/Sub channel and key of a node's heartbeat |
 //!
 //! The tag is a hash tag of Redis Cluster: what has the same tag is in the same slot.
 
-use fanwire_protocol::{ChannelName, NodeId, Target};
+use fanwire_protocol::{ChannelName, IdempotencyKey, NodeId, Target};
 use std::sync::Arc;
 
 /// How many partitions channels are spread over. Fixed for ever: another number would move every channel.
 pub(super) const PARTITIONS: u32 = 1_024;
 
-/// The name of a Redis channel.
+/// The name of a Redis channel or key.
 pub(super) type Name = Arc<str>;
 
 /// Builds names.
@@ -52,6 +56,36 @@ impl Names {
     /// Where broadcasts go.
     pub(super) fn broadcast(&self) -> Name {
         self.broadcast.clone()
+    }
+
+    /// The stream of what is kept of `target`.
+    pub(super) fn stream(&self, target: &Target) -> Name {
+        self.kept('s', target)
+    }
+
+    /// The newest place of `target`.
+    pub(super) fn place(&self, target: &Target) -> Name {
+        self.kept('m', target)
+    }
+
+    /// The answer to what was published to `target` with `key`.
+    pub(super) fn answer(&self, target: &Target, key: &IdempotencyKey) -> Name {
+        let (prefix, key) = (&self.prefix, key.as_str());
+        match target {
+            Target::Broadcast => format!("{prefix}:{{all}}:i:{key}").into(),
+            Target::Channel(channel) => {
+                let (partition, length) = (partition(channel), channel.as_str().len());
+                format!("{prefix}:{{{partition}}}:i:{length}:{channel}:{key}").into()
+            }
+        }
+    }
+
+    fn kept(&self, kind: char, target: &Target) -> Name {
+        let prefix = &self.prefix;
+        match target {
+            Target::Broadcast => format!("{prefix}:{{all}}:{kind}").into(),
+            Target::Channel(channel) => format!("{prefix}:{{{}}}:{kind}:{channel}", partition(channel)).into(),
+        }
     }
 
     /// Where a node's heartbeats go; also the key that they write.
@@ -98,6 +132,27 @@ mod tests {
     }
 
     #[test]
+    fn names_of_what_is_kept_are_pinned() {
+        let (names, key) = (Names::new("fanwire", 0), IdempotencyKey::new("a:1").unwrap());
+        for (target, expected) in [
+            (target("news"), ["fanwire:{336}:s:news", "fanwire:{336}:m:news", "fanwire:{336}:i:4:news:a:1"]),
+            (Target::Broadcast, ["fanwire:{all}:s", "fanwire:{all}:m", "fanwire:{all}:i:a:1"]),
+        ] {
+            let of = [names.stream(&target), names.place(&target), names.answer(&target, &key)];
+            assert_eq!(of.each_ref().map(|name| &**name), expected);
+        }
+    }
+
+    fn target(channel: &str) -> Target {
+        Target::Channel(ChannelName::parse(channel).unwrap())
+    }
+
+    /// Every name that has to do with a channel, or with broadcasts.
+    fn all(names: &Names, target: &Target, key: &IdempotencyKey) -> Vec<Name> {
+        vec![names.target(target), names.stream(target), names.place(target), names.answer(target, key)]
+    }
+
+    #[test]
     fn prefixes_stay_apart_from_the_rest_of_a_name() {
         for good in ["fanwire", "a", "a-b_c.d:e", &"x".repeat(64)] {
             assert!(is_prefix(good), "{good}");
@@ -113,14 +168,37 @@ mod tests {
             (p, q) in ("[a-c:.]{1,4}", "[a-c:.]{1,4}"),
             (d, e) in (0i64..3, 0i64..3),
             (a, b) in ("[!-z]{1,6}", "[!-z]{1,6}"),
+            key in "[!-z]{1,6}",
         ) {
             prop_assume!((&p, d, &a) != (&q, e, &b));
             let (Ok(a), Ok(b)) = (ChannelName::parse(&a), ChannelName::parse(&b)) else { return Ok(()) };
+            let (a, b, key) = (Target::Channel(a), Target::Channel(b), IdempotencyKey::new(&key).unwrap());
             let (p, q) = (Names::new(&p, d), Names::new(&q, e));
-            prop_assert_ne!(p.channel(&a), q.channel(&b));
-            prop_assert_ne!(p.channel(&a), q.broadcast());
-            prop_assert_ne!(p.channel(&a), q.heartbeat(NodeId::from_random(1)));
-            prop_assert_ne!(p.broadcast(), q.heartbeat(NodeId::from_random(1)));
+            let mut of_p = all(&p, &a, &key);
+            of_p.extend(all(&p, &Target::Broadcast, &key));
+            of_p.push(p.heartbeat(NodeId::from_random(1)));
+            for name in all(&q, &b, &key) {
+                prop_assert!(!of_p.contains(&name), "{}", name);
+            }
+            let count = of_p.len();
+            of_p.sort();
+            of_p.dedup();
+            prop_assert_eq!(of_p.len(), count);
+        }
+
+        /// The hard case: channels of one partition, and keys that look like parts of names.
+        #[test]
+        fn answers_to_different_keys_have_different_names(
+            (a, b) in ("[a:1]{1,5}", "[a:1]{1,5}"),
+            (k, l) in ("[a:1]{1,5}", "[a:1]{1,5}"),
+        ) {
+            prop_assume!((&a, &k) != (&b, &l));
+            let names = Names::new("fanwire", 0);
+            let rest = |channel: &str, key: &str| {
+                let name = names.answer(&target(channel), &IdempotencyKey::new(key).unwrap());
+                name.split_once('}').unwrap().1.to_owned()
+            };
+            prop_assert_ne!(rest(&a, &k), rest(&b, &l));
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::{
     envelope::{self, InvalidEnvelope},
     redis::{
         Shared,
-        connect::Subscriber,
         end::End,
         heartbeat::Heartbeat,
         outlet::Outlet,
@@ -156,11 +155,6 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
         Ok(())
     }
-}
-
-/// What a connection has, taken apart for a reader.
-pub(super) fn remains(subscriber: Subscriber) -> (tokio::net::TcpStream, (BytesMut, Replies)) {
-    (subscriber.stream, (subscriber.buffer, subscriber.replies))
 }
 
 #[cfg(test)]

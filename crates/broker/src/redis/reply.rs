@@ -95,7 +95,7 @@ fn push(parts: Vec<Value>) -> Option<Reply> {
     }
 }
 
-fn bulk(value: Value) -> Option<Vec<u8>> {
+pub(super) fn bulk(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         _ => None,

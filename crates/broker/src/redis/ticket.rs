@@ -1,6 +1,7 @@
 //! The answer that is owed for a publication.
 
 use crate::{Accepted, PublishError, metrics::RedisMetrics};
+use fanwire_protocol::Position;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -11,7 +12,7 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
 /// publication is certainly not published, and afterwards nobody can know.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    answer: Option<oneshot::Sender<Result<(), PublishError>>>,
+    answer: Option<oneshot::Sender<Result<Option<Position>, PublishError>>>,
     since: Instant,
     sent: bool,
     metrics: Arc<RedisMetrics>,
@@ -33,8 +34,13 @@ impl Ticket {
         self.sent = true;
     }
 
+    /// Redis has certainly not taken it.
+    pub(super) fn mark_unsent(&mut self) {
+        self.sent = false;
+    }
+
     /// Redis has answered.
-    pub(super) fn settle(mut self, outcome: Result<(), PublishError>) {
+    pub(super) fn settle(mut self, outcome: Result<Option<Position>, PublishError>) {
         self.send(outcome);
     }
 
@@ -45,7 +51,7 @@ impl Ticket {
         error
     }
 
-    fn send(&mut self, outcome: Result<(), PublishError>) {
+    fn send(&mut self, outcome: Result<Option<Position>, PublishError>) {
         let Some(answer) = self.answer.take() else { return };
         self.metrics.published(&outcome, self.since.elapsed());
         // One who has gone needs no answer.
@@ -83,6 +89,12 @@ mod tests {
         sent.mark_sent();
         drop(sent);
         assert_eq!(accepted.await.unwrap(), Err(PublishError::Timeout));
+
+        let (mut returned, accepted) = ticket();
+        returned.mark_sent();
+        returned.mark_unsent();
+        drop(returned);
+        assert!(matches!(accepted.await.unwrap(), Err(PublishError::Unavailable(_))));
     }
 
     #[tokio::test]
@@ -90,8 +102,8 @@ mod tests {
         let (mut sent, accepted) = ticket();
         sent.mark_sent();
         let metrics = Arc::clone(&sent.metrics);
-        sent.settle(Ok(()));
-        assert_eq!(accepted.await.unwrap(), Ok(()));
+        sent.settle(Ok(None));
+        assert_eq!(accepted.await.unwrap(), Ok(None));
         assert_eq!(Arc::strong_count(&metrics), 1);
     }
 }

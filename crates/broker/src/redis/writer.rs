@@ -14,7 +14,12 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 pub(super) async fn run(mut stream: impl AsyncWrite + Unpin, interest: Arc<Interest>) -> String {
     loop {
         let commands = commands(&interest.next_batch().await);
-        match timeout(LIMIT, stream.write_all(&commands)).await {
+        let written = async {
+            stream.write_all(&commands).await?;
+            // An encrypted stream keeps what it could not write at once.
+            stream.flush().await
+        };
+        match timeout(LIMIT, written).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return format!("subscribing failed: {error}"),
             Err(_) => return format!("Redis did not read a command within {LIMIT:?}"),

@@ -2,11 +2,12 @@
 
 use super::soon;
 use fanwire_broker::{
-    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, PublishError, SubscribeError,
+    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, Retention,
+    SubscribeError,
     metrics::RedisMetrics,
     redis::{RedisBroker, RedisConfig},
 };
-use fanwire_protocol::{ChannelName, Content, NodeId, Publication, Target};
+use fanwire_protocol::{ChannelName, Content, NodeId, Position, Publication, Target};
 use prometheus::Registry;
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
@@ -16,6 +17,8 @@ use tokio::{sync::watch, task::JoinHandle};
 pub(crate) enum Came {
     /// A publication's text.
     Text(String),
+    /// The text of a publication with history, and its place.
+    Kept(String, Position),
     Gap,
 }
 
@@ -35,16 +38,22 @@ pub(crate) fn text(text: &str) -> Came {
     Came::Text(text.to_owned())
 }
 
-fn delivery(target: Target, text: &str) -> Delivery {
+pub(crate) fn to(name: &str) -> Target {
+    Target::Channel(channel(name))
+}
+
+/// A publication that is not kept.
+pub(crate) fn plain(target: Target, text: &str) -> Publishing {
     let publication = Arc::new(Publication::new(target, Content::string(text)));
-    Delivery { publication, except: None, published_at: 1 }
+    let delivery = Delivery { publication, except: None, published_at: 1 };
+    Publishing { delivery, retention: None, idempotency_key: None }
 }
 
 impl Node {
     /// A node whose link need not be up yet.
     pub(crate) fn start(url: &str, id: u64) -> Self {
         let registry = Registry::new();
-        let config = RedisConfig { url: url.to_owned(), prefix: "fanwire".to_owned(), node: NodeId::from_random(id) };
+        let config = RedisConfig::single(url, "fanwire", NodeId::from_random(id));
         let metrics = RedisMetrics::register(&registry).unwrap();
         let (broker, feed, link) = RedisBroker::start(&config, metrics).unwrap();
         Self { broker, feed, came: VecDeque::new(), registry, task: tokio::spawn(link) }
@@ -77,7 +86,7 @@ impl Node {
     }
 
     pub(crate) async fn take_in(&self, name: &str, text: &str) -> Result<Accepted, PublishError> {
-        soon("publish", self.broker.publish(delivery(Target::Channel(channel(name)), text))).await
+        soon("publish", self.broker.publish(plain(to(name), text))).await
     }
 
     pub(crate) async fn publish(&self, name: &str, text: &str) -> Result<(), PublishError> {
@@ -85,7 +94,17 @@ impl Node {
     }
 
     pub(crate) async fn broadcast(&self, text: &str) -> Result<(), PublishError> {
-        outcome(soon("publish", self.broker.publish(delivery(Target::Broadcast, text))).await?).await
+        outcome(soon("publish", self.broker.publish(plain(Target::Broadcast, text))).await?).await
+    }
+
+    /// Publishes what is kept, and returns its place.
+    pub(crate) async fn keep(&self, publishing: Publishing) -> Result<Position, PublishError> {
+        let accepted = soon("publish", self.broker.publish(publishing)).await?;
+        soon("answer", accepted).await.unwrap().map(|place| place.expect("a place"))
+    }
+
+    pub(crate) async fn history(&self, query: Query, retention: Retention) -> Page {
+        soon("history", self.broker.history(query, retention)).await.unwrap()
     }
 
     /// What comes next.
@@ -131,12 +150,16 @@ impl Node {
 }
 
 pub(crate) async fn outcome(accepted: Accepted) -> Result<(), PublishError> {
-    soon("answer", accepted).await.unwrap()
+    soon("answer", accepted).await.unwrap().map(|place| assert_eq!(place, None))
 }
 
 fn read(delivery: &Delivery) -> Came {
     let (_, bytes) = delivery.publication.content.parts();
-    text(std::str::from_utf8(bytes).unwrap().trim_matches('"'))
+    let text = std::str::from_utf8(bytes).unwrap().trim_matches('"').to_owned();
+    match delivery.publication.position.clone() {
+        Some(place) => Came::Kept(text, place),
+        None => Came::Text(text),
+    }
 }
 
 async fn reason(mut link: watch::Receiver<LinkState>, wanted: impl Fn(&str) -> bool) -> String {

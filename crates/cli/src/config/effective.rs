@@ -1,6 +1,6 @@
 //! The effective configuration, as people read it.
 
-use super::layer::Origin;
+use super::{layer::Origin, namespaces};
 use std::fmt;
 
 /// Every key with its value as TOML, secrets hidden, and its origin. Displayed, it is a configuration file.
@@ -9,15 +9,15 @@ pub(crate) struct Effective(Vec<Entry>);
 
 #[derive(Debug, Clone)]
 struct Entry {
-    key: &'static str,
+    key: String,
     literal: String,
     origin: Origin,
 }
 
 impl Effective {
     /// Adds a key; those of one group follow each other.
-    pub(crate) fn push(&mut self, key: &'static str, literal: String, origin: Origin) {
-        self.0.push(Entry { key, literal, origin });
+    pub(crate) fn push(&mut self, key: &str, literal: String, origin: Origin) {
+        self.0.push(Entry { key: key.to_owned(), literal, origin });
     }
 
     /// The value of `key` as TOML, and where it comes from.
@@ -30,7 +30,7 @@ impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut current = "";
         for Entry { key, literal, origin } in &self.0 {
-            let (group, name) = key.split_once('.').unwrap_or(("", key));
+            let (group, name) = grouped(key);
             if group != current {
                 let gap = if current.is_empty() { "" } else { "\n" };
                 writeln!(f, "{gap}[{group}]")?;
@@ -39,5 +39,13 @@ impl fmt::Display for Effective {
             writeln!(f, "{name} = {literal} # {origin}")?;
         }
         Ok(())
+    }
+}
+
+/// The table of TOML that `key` stands in, and its name there. Each namespace has a table of its own.
+fn grouped(key: &str) -> (&str, &str) {
+    match namespaces::split(key) {
+        Some((_, rest)) => (&key[..key.len() - rest.len()], rest.trim_start_matches('.')),
+        None => key.split_once('.').unwrap_or(("", key)),
     }
 }

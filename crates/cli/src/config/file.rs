@@ -49,7 +49,7 @@ pub(crate) fn parse(text: &str, origin: &Origin, defaults: &Layer) -> (Layer, Pr
     for (key, value) in flatten(tree) {
         match value.kind {
             kind if defaults.has(&key) => layer.set(&key, kind, origin),
-            ValueKind::Table(_) if defaults.keys().any(|known| known.starts_with(&format!("{key}."))) => {}
+            ValueKind::Table(_) if defaults.has_group(&key) => layer.declare(&key),
             kind => problems.push(Problem::unknown_key(&key, &kind, origin, defaults)),
         }
     }

@@ -1,13 +1,10 @@
 //! The groups of the configuration: what each value means, its default, and its bounds.
 
 use super::{
-    redis_url::RedisUrl,
     setting::{Visitor, any, within},
     size::Size,
 };
-use fanwire_broker::redis::RedisConfig;
 use fanwire_node::TrustedProxies;
-use fanwire_protocol::NodeId;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -58,35 +55,6 @@ impl Internal {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("internal.listen", &mut self.listen, any);
     }
-}
-
-/// The broker that joins nodes.
-#[derive(Debug, Clone)]
-pub(crate) struct Redis {
-    /// Where Redis is; empty for the broker embedded in a single node.
-    pub(crate) url: RedisUrl,
-    /// What every key and channel name at Redis begins with; clusters that share a Redis differ in it.
-    pub(crate) prefix: String,
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self { url: RedisUrl::default(), prefix: "fanwire".to_owned() }
-    }
-}
-
-impl Redis {
-    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
-        let default = Self::default().prefix;
-        visitor.setting("redis.url", &mut self.url, |url| refused(url.expose()?, &default));
-        visitor.setting("redis.prefix", &mut self.prefix, |prefix| refused("redis://localhost", prefix));
-    }
-}
-
-/// What the broker would refuse.
-fn refused(url: &str, prefix: &str) -> Option<String> {
-    let config = RedisConfig { url: url.to_owned(), prefix: prefix.to_owned(), node: NodeId::from_random(0) };
-    config.check().err().map(|invalid| invalid.to_string())
 }
 
 /// How dead connections are found.

@@ -1,12 +1,16 @@
 //! Layers of values, and their merging.
 
 use super::{
-    Config,
+    Config, namespaces,
     problem::{Problem, Problems},
     setting::{Setting, Visitor},
 };
 use config::{ConfigError, Map, Source, Value, ValueKind};
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
 
 /// A value given on the command line.
 #[derive(Debug, Clone)]
@@ -61,19 +65,28 @@ pub(crate) type Values = BTreeMap<String, Value>;
 
 /// Values of one source, all of them with keys that exist.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Layer(Values);
+pub(crate) struct Layer {
+    values: Values,
+    /// The names of the namespaces that the source speaks of, be it without a value.
+    namespaces: BTreeSet<String>,
+}
 
 impl Layer {
-    /// The layer below all others: every key with its default.
+    /// Every key with its default. Keys of namespaces are those of the one that always is; the others have the same.
     pub(crate) fn defaults() -> Self {
+        Self::defaults_of(&Config::default())
+    }
+
+    /// The layer below all others: every key of `config` with its value there.
+    pub(crate) fn defaults_of(config: &Config) -> Self {
         struct Lister(Layer);
         impl Visitor for Lister {
-            fn setting<T: Setting>(&mut self, key: &'static str, value: &mut T, _: impl Fn(&T) -> Option<String>) {
+            fn setting<T: Setting>(&mut self, key: &str, value: &mut T, _: impl Fn(&T) -> Option<String>) {
                 self.0.set(key, value.write(), &Origin::default_value());
             }
         }
         let mut lister = Lister(Self::default());
-        Config::default().visit(&mut lister);
+        config.clone().visit(&mut lister);
         lister.0
     }
 
@@ -92,25 +105,47 @@ impl Layer {
 
     /// Adds a value.
     pub(crate) fn set(&mut self, key: &str, kind: ValueKind, origin: &Origin) {
-        self.0.insert(key.to_owned(), Value::new(Some(&origin.0), kind));
+        self.declare(key);
+        self.values.insert(key.to_owned(), Value::new(Some(&origin.0), kind));
     }
 
-    /// Whether the layer has a value for `key`.
+    /// Remembers the namespace that `key` names or lies in, if it is one's.
+    pub(crate) fn declare(&mut self, key: &str) {
+        self.namespaces.extend(namespaces::split(key).map(|(name, _)| name.to_owned()));
+    }
+
+    /// The names of the namespaces that the source speaks of.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.iter().map(String::as_str)
+    }
+
+    /// Of the defaults: whether there is such a key.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        is_well_named(key) && self.values.contains_key(&namespaces::in_default(key))
+    }
+
+    /// Of the defaults: whether there are keys that lie in `group`.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        let prefix = format!("{}.", namespaces::in_default(group));
+        is_well_named(group) && self.keys().any(|known| known.starts_with(&prefix))
     }
 
     /// All keys, in alphabetical order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.values.keys().map(String::as_str)
     }
 
-    /// `text` from a source that knows only texts, as the type that the value of `key` in this layer has; `None` if
-    /// it has none. A text that can't be turned stays one, for the reader to refuse.
+    /// Of the defaults: `text` from a source that knows only texts, as the type that the value of `key` has; `None` if
+    /// there is no such key. A text that can't be turned stays one, for the reader to refuse.
     pub(crate) fn typed(&self, key: &str, text: &str) -> Option<ValueKind> {
-        Some(match (&self.0.get(key)?.kind, text.parse::<i64>()) {
-            (ValueKind::I64(_), Ok(number)) => number.into(),
-            (ValueKind::Array(_), _) => items(text).into(),
+        if !is_well_named(key) {
+            return None;
+        }
+        let default = &self.values.get(&namespaces::in_default(key))?.kind;
+        Some(match (default, text.parse::<i64>(), text.parse::<bool>()) {
+            (ValueKind::I64(_), Ok(number), _) => number.into(),
+            (ValueKind::Boolean(_), _, Ok(switch)) => switch.into(),
+            (ValueKind::Array(_), ..) => items(text).into(),
             _ => text.into(),
         })
     }
@@ -118,8 +153,13 @@ impl Layer {
     /// The values.
     #[cfg(test)]
     pub(crate) fn values(&self) -> &Values {
-        &self.0
+        &self.values
     }
+}
+
+/// Whether `key` is not one of a namespace that can't be called so.
+fn is_well_named(key: &str) -> bool {
+    namespaces::split(key).is_none_or(|(name, _)| namespaces::invalid(name).is_none())
 }
 
 impl Source for Layer {
@@ -128,7 +168,7 @@ impl Source for Layer {
     }
 
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.0.clone().into_iter().collect())
+        Ok(self.values.clone().into_iter().collect())
     }
 }
 
@@ -139,7 +179,7 @@ fn items(text: &str) -> Vec<Value> {
 }
 
 /// The values of all layers, the later ones winning.
-pub(crate) fn merge(layers: Vec<Layer>) -> Result<Values, Problem> {
+pub(crate) fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Values, Problem> {
     let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
     let merged = builder.build().and_then(|merged| merged.collect()).map_err(|error| Problem::other(&error))?;
     Ok(flatten(merged))

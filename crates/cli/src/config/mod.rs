@@ -9,9 +9,11 @@ mod file;
 mod groups;
 mod layer;
 mod log;
+mod namespaces;
 mod outbox;
 mod plain;
 mod problem;
+mod redis;
 mod redis_url;
 mod rules;
 mod setting;
@@ -23,17 +25,22 @@ mod variables;
 
 pub(crate) use effective::Effective;
 pub(crate) use file::FileChoice;
-pub(crate) use groups::{Close, Drain, Handshake, Heartbeat, Internal, Limits, Redis, Server};
+pub(crate) use groups::{Close, Drain, Handshake, Heartbeat, Internal, Limits, Server};
 pub(crate) use layer::Flag;
 pub(crate) use log::{Log, LogFormat};
+pub(crate) use namespaces::{Broadcast, History, Namespace, Namespaces};
 pub(crate) use outbox::{Outbox, OutboxPolicy};
 pub(crate) use problem::Problems;
+pub(crate) use redis::Redis;
+#[cfg(test)]
+pub(crate) use redis::RedisMode;
 #[cfg(test)]
 pub(crate) use redis_url::RedisUrl;
 
 use fanwire_protocol::TemplateTexts;
 use layer::{Layer, Origin};
 use setting::{Reader, Visitor};
+use std::iter;
 use variables::Variables;
 
 /// The environment as `main` read it.
@@ -48,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) internal: Internal,
     /// The broker.
     pub(crate) redis: Redis,
+    /// What is kept of channels' publications.
+    pub(crate) namespaces: Namespaces,
+    /// What is kept of broadcasts.
+    pub(crate) broadcast: Broadcast,
     /// How dead connections are found.
     pub(crate) heartbeat: Heartbeat,
     /// What a connection may have waiting for it.
@@ -67,11 +78,21 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// The defaults, with every namespace that the layers name.
+    fn with_namespaces(layers: &[Layer]) -> Self {
+        let mut config = Self::default();
+        let named = Namespaces::named(layers.iter().flat_map(Layer::namespaces).map(str::to_owned));
+        config.namespaces.0.extend(named.0);
+        config
+    }
+
     /// Shows every setting to `visitor`, in the order of `config/fanwire.toml`.
     fn visit(&mut self, visitor: &mut impl Visitor) {
         self.server.visit(visitor);
         self.internal.visit(visitor);
         self.redis.visit(visitor);
+        self.namespaces.visit(visitor);
+        self.broadcast.visit(visitor);
         self.heartbeat.visit(visitor);
         self.outbox.visit(visitor);
         self.drain.visit(visitor);
@@ -110,14 +131,14 @@ pub(crate) fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let defaults = Layer::defaults();
     let file = problems.catch(file::read(&inputs.file, &defaults));
-    combine(inputs, defaults, file, problems)
+    combine(inputs, &defaults, file, problems)
 }
 
-fn combine(inputs: &Inputs<'_>, defaults: Layer, file: Layer, mut problems: Problems) -> Result<Loaded, Problems> {
-    let variables = problems.catch(variables::read(inputs.environment, &defaults));
-    let flags = problems.catch(Layer::flags(&inputs.flags, &defaults));
+fn combine(inputs: &Inputs<'_>, defaults: &Layer, file: Layer, mut problems: Problems) -> Result<Loaded, Problems> {
+    let variables = problems.catch(variables::read(inputs.environment, defaults));
+    let flags = problems.catch(Layer::flags(&inputs.flags, defaults));
     let Variables { layer: variables, ignored } = variables;
-    let read = problems.catch(read(vec![defaults, file, variables, flags]));
+    let read = problems.catch(read([file, variables, flags]));
     match read {
         Some((config, effective)) if problems.is_empty() => {
             let warnings = variables::warning(&ignored).into_iter().chain(rules::doubtful(&config, &effective));
@@ -127,12 +148,12 @@ fn combine(inputs: &Inputs<'_>, defaults: Layer, file: Layer, mut problems: Prob
     }
 }
 
-fn read(layers: Vec<Layer>) -> (Option<(Config, Effective)>, Problems) {
-    let values = match layer::merge(layers) {
+fn read(layers: [Layer; 3]) -> (Option<(Config, Effective)>, Problems) {
+    let mut config = Config::with_namespaces(&layers);
+    let values = match layer::merge(iter::once(Layer::defaults_of(&config)).chain(layers)) {
         Ok(values) => values,
         Err(problem) => return (None, problem.into()),
     };
-    let mut config = Config::default();
     let mut reader = Reader::new(&values);
     config.visit(&mut reader);
     let (effective, mut problems) = reader.finish();

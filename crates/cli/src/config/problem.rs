@@ -2,7 +2,7 @@
 
 use super::{
     layer::{Layer, Origin},
-    redis_url,
+    namespaces, redis_url,
     variables::PREFIX,
 };
 use config::ValueKind;
@@ -21,10 +21,16 @@ impl Problem {
     /// There is no `key`.
     pub(crate) fn unknown_key(key: &str, value: &ValueKind, origin: &Origin, known: &Layer) -> Self {
         let literal = shown(value, &|text| hide_unknown(key, text));
-        let help = if key.contains('.') { nearest(key, known.keys()) } else { None }
-            .map(|known| format!("did you mean {known}?"))
-            .or_else(|| group(key, known))
-            .or_else(|| nearest(key, known.keys()).map(|known| format!("did you mean {known}?")));
+        let namespace = namespaces::split(key).map(|(name, _)| name);
+        let in_namespace =
+            |known| namespace.map_or_else(|| str::to_owned(known), |name| namespaces::within_namespace(known, name));
+        let known: Vec<_> = known.keys().map(in_namespace).collect();
+        let known = || known.iter().map(String::as_str);
+        let help = namespace
+            .and_then(namespaces::invalid)
+            .or_else(|| if key.contains('.') { nearest(key, known()) } else { None }.map(likely))
+            .or_else(|| group(key, known()))
+            .or_else(|| nearest(key, known()).map(likely));
         let help = help.unwrap_or_else(|| "`fanwire check` lists all keys".to_owned());
         Self(format!("{} = {literal} ({origin}): no such key; {help}", key.escape_debug()))
     }
@@ -57,11 +63,15 @@ impl Problem {
     }
 }
 
+fn likely(key: &str) -> String {
+    format!("did you mean {key}?")
+}
+
 /// The keys of the group that `key` names or lies in.
-fn group(key: &str, known: &Layer) -> Option<String> {
+fn group<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let group = key.split('.').next().unwrap_or(key);
     let prefix = format!("{group}.");
-    let keys: Vec<_> = known.keys().filter(|known| known.starts_with(&prefix)).collect();
+    let keys: Vec<_> = known.filter(|known| known.starts_with(&prefix)).collect();
     (!keys.is_empty()).then(|| format!("the keys of {group} are {}", keys.join(", ")))
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "must be more than the sum of",
             &["drain.grace", "drain.window"],
         ),
+        config.redis.broken(effective),
     ]
     .into_iter()
     .flatten()

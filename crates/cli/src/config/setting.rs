@@ -13,7 +13,7 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time
 /// Is shown every setting of a configuration: its key, the place of its value, and the rule that the value obeys.
 pub(crate) trait Visitor {
     /// One setting. `rule` says what is wrong with a value, or nothing.
-    fn setting<T: Setting>(&mut self, key: &'static str, value: &mut T, rule: impl Fn(&T) -> Option<String>);
+    fn setting<T: Setting>(&mut self, key: &str, value: &mut T, rule: impl Fn(&T) -> Option<String>);
 }
 
 /// A type that values of the configuration can have.
@@ -93,7 +93,7 @@ impl Setting for Vec<String> {
 
 impl Setting for RedisUrl {
     fn expected() -> String {
-        "redis://[[user]:password@]host[:port][/database], or nothing for the embedded memory broker".to_owned()
+        "a text".to_owned()
     }
 
     fn read(kind: &ValueKind) -> Option<Self> {
@@ -109,12 +109,31 @@ impl Setting for RedisUrl {
     }
 }
 
+impl Setting for Vec<RedisUrl> {
+    fn expected() -> String {
+        Vec::<String>::expected()
+    }
+
+    fn read(kind: &ValueKind) -> Option<Self> {
+        Vec::<String>::read(kind).map(|urls| urls.iter().map(|url| RedisUrl::new(url)).collect())
+    }
+
+    fn write(&self) -> ValueKind {
+        let urls = self.iter().map(|url| url.expose().unwrap_or_default().to_owned());
+        urls.collect::<Vec<_>>().write()
+    }
+
+    fn hide(text: &str) -> String {
+        redis_url::hide(text)
+    }
+}
+
 /// Units are restricted to those that nobody confuses: humantime's `M`, for one, is a month.
-const DURATION_UNITS: [&str; 4] = ["ms", "s", "m", "h"];
+const DURATION_UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
 
 impl Setting for Duration {
     fn expected() -> String {
-        "a time with its unit (ms, s, m, h), such as 20s or 1m 30s".to_owned()
+        "a time with its unit (ms, s, m, h, d), such as 20s or 1m 30s".to_owned()
     }
 
     fn read(kind: &ValueKind) -> Option<Self> {
@@ -125,7 +144,24 @@ impl Setting for Duration {
     }
 
     fn write(&self) -> ValueKind {
-        humantime::format_duration(*self).to_string().into()
+        humantime::format_duration(*self).to_string().replace("days", "d").replace("day", "d").into()
+    }
+}
+
+impl Setting for bool {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+
+    fn read(kind: &ValueKind) -> Option<Self> {
+        match kind {
+            ValueKind::Boolean(switch) => Some(*switch),
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> ValueKind {
+        (*self).into()
     }
 }
 
@@ -212,7 +248,7 @@ impl<'a> Reader<'a> {
 }
 
 impl Visitor for Reader<'_> {
-    fn setting<T: Setting>(&mut self, key: &'static str, value: &mut T, rule: impl Fn(&T) -> Option<String>) {
+    fn setting<T: Setting>(&mut self, key: &str, value: &mut T, rule: impl Fn(&T) -> Option<String>) {
         let Some(found) = self.values.get(key) else { return };
         let origin = Origin::of(found);
         let literal = shown(&found.kind, &T::hide);

@@ -25,7 +25,7 @@ impl Case<'_> {
             environment: &environment,
             flags: self.flags.iter().map(flag).collect(),
         };
-        combine(&inputs, defaults, file, problems)
+        combine(&inputs, &defaults, file, problems)
     }
 }
 
@@ -131,7 +131,7 @@ fn unknown_keys_are_told_with_the_likely_one() {
     check_wrong(
         &file("[redis]\npassword = 'hunter2'\nuri = 'redis://:hunter2@r'"),
         &[
-            r#"redis.password = "***" (file f.toml): no such key; the keys of redis are redis.prefix, redis.url"#,
+            r#"redis.password = "***" (file f.toml): no such key; the keys of redis are redis.master, redis.mode, redis.prefix, redis.tls.ca, redis.tls.cert, redis.tls.key, redis.url, redis.urls"#,
             r#"redis.uri = "redis://:***@r" (file f.toml): no such key; did you mean redis.url?"#,
         ],
     );
@@ -165,12 +165,12 @@ fn wrong_values_are_told_with_their_source() {
     check_value(
         "heartbeat.interval",
         "20",
-        r#""20" (flag --set): expected a time with its unit (ms, s, m, h), such as 20s or 1m 30s"#,
+        r#""20" (flag --set): expected a time with its unit (ms, s, m, h, d), such as 20s or 1m 30s"#,
     );
     check_value(
         "heartbeat.interval",
         "5M",
-        r#""5M" (flag --set): expected a time with its unit (ms, s, m, h), such as 20s or 1m 30s"#,
+        r#""5M" (flag --set): expected a time with its unit (ms, s, m, h, d), such as 20s or 1m 30s"#,
     );
     check_value("heartbeat.interval", "0s", r#""0s" (flag --set): must be from 1s to 1h"#);
     check_value("heartbeat.timeout", "2h", r#""2h" (flag --set): must be from 1s to 1h"#);
@@ -191,8 +191,8 @@ fn wrong_values_are_told_with_their_source() {
     );
     check_value(
         "redis.url",
-        "rediss://app:hunter2@r",
-        r#""rediss://app:***@r" (flag --set): Redis over TLS (rediss://) is not supported; expected redis://[[user]:password@]host[:port][/database]"#,
+        "rediss://app:hunter2@r?pass=x",
+        r#""rediss://app:***@r?***" (flag --set): a Redis URL takes no query (?…) here; expected redis://[[user]:password@]host[:port][/database], rediss:// for TLS, or redis+unix:///path"#,
     );
     check_value(
         "redis.prefix",
@@ -261,6 +261,81 @@ fn rules_between_values_hold() {
 }
 
 #[test]
+fn namespaces_have_names_of_their_own() {
+    let mut case = Case::default();
+    check(&case, "namespaces.default.history.size", "0", "default");
+    case.file = "[namespaces.chat]\nhistory.size = 7\n[namespaces.Chat-2_x]\n[namespaces.2024.history]";
+    check(&case, "namespaces.chat.history.size", "7", "file f.toml");
+    check(&case, "namespaces.chat.history.ttl", r#""5m""#, "default");
+    check(&case, "namespaces.default.history.size", "0", "default");
+    check(&case, "namespaces.Chat-2_x.recover", "true", "default");
+    check(&case, "namespaces.2024.recover", "true", "default");
+    case.variables = &[("FANWIRE_NAMESPACES__CHAT__HISTORY__SIZE", "8"), ("FANWIRE_NAMESPACES__A_B__RECOVER", "false")];
+    check(&case, "namespaces.chat.history.size", "8", "environment variable FANWIRE_NAMESPACES__CHAT__HISTORY__SIZE");
+    check(&case, "namespaces.a_b.recover", "false", "environment variable FANWIRE_NAMESPACES__A_B__RECOVER");
+    case.flags = &[("--set", "namespaces.chat.history.size", "9"), ("--set", "namespaces.late.history.ttl", "30d")];
+    check(&case, "namespaces.chat.history.size", "9", "flag --set");
+    check(&case, "namespaces.late.history.ttl", r#""30d""#, "flag --set");
+    let names = case.load().map(|loaded| loaded.config.namespaces.0.into_keys().collect::<Vec<_>>());
+    assert_eq!(names, Ok(["2024", "Chat-2_x", "a_b", "chat", "default", "late"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn unknown_keys_of_namespaces_are_told_with_the_likely_one() {
+    let set = |key| Case { flags: &[("--set", "broadcast.history.size", "1")], file: key, ..Case::default() };
+    check_wrong(
+        &set("namespaces.chat.histroy.size = 7"),
+        &["namespaces.chat.histroy.size = 7 (file f.toml): no such key; did you mean namespaces.chat.history.size?"],
+    );
+    check_wrong(
+        &set("namespaces.chat = 7"),
+        &[
+            "namespaces.chat = 7 (file f.toml): no such key; the keys of namespaces are namespaces.chat.history.size, namespaces.chat.history.ttl, namespaces.chat.recover",
+        ],
+    );
+    check_wrong(
+        &set("[namespaces.'b c']\nrecover = true"),
+        &[
+            r#"namespaces.b c.recover = true (file f.toml): no such key; "b c" can't name a namespace: 1 to 32 letters, digits, '-' and '_' can"#,
+        ],
+    );
+    let long = format!("namespaces.{}.recover", "x".repeat(33));
+    check_wrong(
+        &set(&format!("{long} = true")),
+        &[&format!(
+            r#"{long} = true (file f.toml): no such key; "{}" can't name a namespace: 1 to 32 letters, digits, '-' and '_' can"#,
+            "x".repeat(33)
+        )],
+    );
+    check_wrong(
+        &Case {
+            variables: &[
+                ("FANWIRE_NAMESPACES__CHAT__HISTORY_SIZE", "7"),
+                ("FANWIRE_NAMESPACES__chat__RECOVER", "true"),
+            ],
+            ..Case::default()
+        },
+        &[
+            r#"environment variable FANWIRE_NAMESPACES__CHAT__HISTORY_SIZE = "7": no such setting; did you mean FANWIRE_NAMESPACES__CHAT__HISTORY__SIZE?"#,
+            r#"environment variable FANWIRE_NAMESPACES__chat__RECOVER = "true": no such setting; did you mean FANWIRE_NAMESPACES__CHAT__RECOVER?"#,
+        ],
+    );
+}
+
+#[test]
+fn histories_have_bounds() {
+    let check_value = |key: &str, value: &str, expected: &str| {
+        check_wrong(&Case { flags: &[("--set", key, value)], ..Case::default() }, &[&format!("{key} = {expected}")]);
+    };
+    check_value("namespaces.a.history.size", "100001", "100001 (flag --set): must be from 0 to 100000");
+    check_value("namespaces.a.history.size", "-1", "-1 (flag --set): expected a whole number");
+    check_value("namespaces.a.history.ttl", "999ms", r#""999ms" (flag --set): must be from 1s to 30d"#);
+    check_value("broadcast.history.ttl", "31d", r#""31d" (flag --set): must be from 1s to 30d"#);
+    check_value("namespaces.a.recover", "yes", r#""yes" (flag --set): expected true or false"#);
+    check_value("broadcast.history.size", "100001", "100001 (flag --set): must be from 0 to 100000");
+}
+
+#[test]
 fn unknown_variables_are_told_with_the_likely_one() {
     let variables = |variables| Case { variables, ..Case::default() };
     check_wrong(
@@ -315,6 +390,59 @@ fn a_variable_must_be_unicode() {
     assert_eq!(told, Err(expected.to_owned()));
 }
 
+#[test]
+fn the_settings_of_redis_fit_together() {
+    let flags = |flags| Case { flags, ..Case::default() };
+    check_wrong(
+        &flags(&[("--set", "redis.urls", "redis://s1,redis://:hunter2@s2")]),
+        &[r#"redis.urls = ["redis://s1", "redis://:***@s2"] (flag --set): is for redis.mode = "sentinel""#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "sentinel"), ("--redis", "redis.url", "redis://r")]),
+        &[r#"redis.url = "redis://r" (flag --redis): is for redis.mode = "single"; redis.urls names the Sentinels"#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "sentinel")]),
+        &["redis.urls = [] (default): names no Sentinel; expected all that watch the primary"],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "sentinel"), ("--set", "redis.urls", "redis://s1")]),
+        &[r#"redis.master = "" (default): expected the name by which Sentinels know the primary"#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.tls.ca", "ca.pem")]),
+        &[r#"redis.tls.ca = "ca.pem" (flag --set): has no use without a Redis; redis.url says where that is"#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.tls.key", "/nowhere/k"), ("--redis", "redis.url", "redis://r")]),
+        &[
+            r#"redis.tls.key = "/nowhere/k" (flag --set): certificates are named, but no URL asks for TLS; expected rediss://"#,
+        ],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.tls.ca", "/nowhere/ca"), ("--redis", "redis.url", "rediss://r")]),
+        &[
+            r#"redis.tls.ca = "/nowhere/ca" (flag --set): /nowhere/ca: can't be read: No such file or directory (os error 2)"#,
+        ],
+    );
+}
+
+#[test]
+fn sentinels_are_taken_with_their_secrets_hidden() {
+    let variables = [
+        ("FANWIRE_REDIS__MODE", "sentinel"),
+        ("FANWIRE_REDIS__URLS", "redis://:hunter2@s1, redis://s2:7000"),
+        ("FANWIRE_REDIS__MASTER", "redis://app:hunter2@main/2"),
+    ];
+    let case = Case { variables: &variables, ..Case::default() };
+    let origin = |name: &str| format!("environment variable FANWIRE_REDIS__{name}");
+    check(&case, "redis.urls", r#"["redis://:***@s1", "redis://s2:7000"]"#, &origin("URLS"));
+    check(&case, "redis.master", r#""redis://app:***@main/2""#, &origin("MASTER"));
+    let loaded = case.load().map(|loaded| (loaded.config.redis.mode, loaded.config.redis.place()));
+    let place = "redis://app:***@main/2 of the Sentinels redis://:***@s1, redis://s2:7000".to_owned();
+    assert_eq!(loaded, Ok((RedisMode::Sentinel, Some(place))));
+}
+
 const COMMITTED: &str = include_str!("../../../../config/fanwire.toml");
 
 #[test]
@@ -338,11 +466,15 @@ fn the_committed_file_explains_every_key() {
 
 #[test]
 fn the_effective_configuration_is_a_configuration_file() {
-    let case = Case { file: "[plain]\nno_content = \"a\\tb\\u007f\\\"\"\nreply = '{text}\\'", ..Case::default() };
+    let case = Case {
+        file: "[namespaces.a-b]\nrecover = false\n[plain]\nno_content = \"a\\tb\\u007f\\\"\"\nreply = '{text}\\'",
+        ..Case::default()
+    };
     let printed = case.load().map(|loaded| loaded.effective.to_string()).map_err(|problems| problems.to_string());
     let Ok(printed) = printed else { panic!("{printed:?}") };
     let again = Case { file: &printed, ..Case::default() }.load();
     let config = again.map(|loaded| loaded.config).map_err(|problems| problems.to_string());
     let Ok(config) = config else { panic!("{config:?}") };
     assert_eq!((config.plain.no_content.as_str(), config.plain.reply.as_str()), ("a\tb\u{7f}\"", "{text}\\"));
+    assert_eq!(config.namespaces.0.get("a-b").map(|namespace| namespace.recover), Some(false));
 }

@@ -1,8 +1,12 @@
 //! The layer of `FANWIRE_…` environment variables: `FANWIRE_REDIS__URL` is `redis.url`.
+//!
+//! Names of namespaces are taken in lower case, since variables are written in upper case: whatever
+//! `FANWIRE_NAMESPACES__CHAT__RECOVER` says, it says of `chat`.
 
 use super::{
     Environment,
     layer::{Layer, Origin},
+    namespaces,
     problem::{Problem, Problems},
 };
 use std::collections::BTreeMap;
@@ -21,7 +25,6 @@ pub(crate) struct Variables {
 
 /// Reads the variables that are ours.
 pub(crate) fn read(environment: &Environment, defaults: &Layer) -> (Variables, Problems) {
-    let keys: BTreeMap<String, &str> = defaults.keys().map(|key| (name_of(key), key)).collect();
     let (mut read, mut problems) = (Variables::default(), Problems::default());
     for (name, value) in environment {
         let name = name.to_string_lossy();
@@ -32,6 +35,7 @@ pub(crate) fn read(environment: &Environment, defaults: &Layer) -> (Variables, P
             problems.push(Problem::not_unicode(&name));
             continue;
         };
+        let keys = keys(defaults, &name);
         match keys.get(&*name).and_then(|key| Some((key, defaults.typed(key, value)?))) {
             Some((key, kind)) => read.layer.set(key, kind, &Origin::variable(&name)),
             None if is_service_link(&name, value) => read.ignored.push(name.into_owned()),
@@ -39,6 +43,20 @@ pub(crate) fn read(environment: &Environment, defaults: &Layer) -> (Variables, P
         }
     }
     (read, problems)
+}
+
+/// All keys by the names of their variables; those of namespaces for the one that `name` speaks of.
+fn keys(defaults: &Layer, name: &str) -> BTreeMap<String, String> {
+    let namespace = namespace(name);
+    let in_namespace =
+        |key| namespace.as_ref().map_or_else(|| str::to_owned(key), |name| namespaces::within_namespace(key, name));
+    defaults.keys().map(in_namespace).map(|key| (name_of(&key), key)).collect()
+}
+
+/// The namespace that the variable called `name` speaks of.
+fn namespace(name: &str) -> Option<String> {
+    let (namespace, _) = name.strip_prefix(PREFIX)?.strip_prefix("NAMESPACES__")?.split_once("__")?;
+    Some(namespace.to_ascii_lowercase())
 }
 
 fn name_of(key: &str) -> String {

@@ -56,7 +56,10 @@ fn a_wrong_configuration_starts_nothing() {
 fn check_refuses_what_serve_would() {
     let directory = Directory::new("refused");
     for (setting, told) in [
-        ("redis.url=rediss://app:hunter2@redis", "redis.url = \"rediss://app:***@redis\" (flag --set): Redis over TLS"),
+        (
+            "redis.url=rediss://app:hunter2@redis:0",
+            "redis.url = \"rediss://app:***@redis:0\" (flag --set): not a Redis URL",
+        ),
         ("redis.url=redis://app@redis", "redis.url = \"redis://:***@redis\" (flag --set): the Redis URL names a user"),
         ("redis.url=redis://redis:0", "redis.url = \"redis://redis:0\" (flag --set): not a Redis URL: the port is 0"),
         ("redis.prefix=a{b}", "redis.prefix = \"a{b}\" (flag --set): \"a{b}\" can't begin names"),

@@ -2,8 +2,9 @@
 
 use super::{Connection, Stop, ended};
 use crate::{
-    Error, Event, Refusal,
-    call::{Asker, Call},
+    Error, Event, Outcome, Position, Refusal,
+    call::{Asker, Call, Granted, Sending},
+    replay::Missing,
     subscriptions::{self, Standing},
     unanswered::Asked,
     wire::{self, Command},
@@ -24,7 +25,7 @@ impl Connection<'_> {
         match call {
             None => Ok(()),
             Some(Call::Close) => Err(Stop::Done),
-            Some(Call::Subscribe { channel, asker }) => self.subscribe(channel, Some(asker), false),
+            Some(Call::Subscribe { channel, since, asker }) => self.subscribe(channel, since, vec![asker], false),
             Some(Call::Unsubscribe { channel, asker }) => {
                 let wanted = self.user.subscriptions.forget(&channel);
                 let id = self.ids.next();
@@ -32,17 +33,40 @@ impl Connection<'_> {
                 self.send(id, command, Asked::Unsubscribe { asker, wanted })
             }
             // Nobody would learn whether it was carried out.
-            Some(Call::Send { asker, .. }) if asker.is_closed() => Ok(()),
-            Some(Call::Send { id, message, asker }) => self.send(id, message, Asked::Other(asker)),
+            Some(Call::Send(sending)) if sending.asker.is_closed() => Ok(()),
+            Some(Call::Send(sending)) => self.send_ready(sending),
         }
     }
 
-    fn subscribe(&mut self, channel: String, asker: Option<Asker>, again: bool) -> Result<(), Stop> {
+    fn send_ready(&mut self, Sending { id, message, kind, asker }: Sending) -> Result<(), Stop> {
+        if kind.broadcast {
+            self.user.broadcasts.sends();
+        }
+        let again = kind.repeatable.then(|| message.clone());
+        self.send(id, message, Asked::Other { kind, message: again, asker })
+    }
+
+    fn subscribe(
+        &mut self,
+        channel: String,
+        since: Option<Position>,
+        mut askers: Vec<Asker>,
+        again: bool,
+    ) -> Result<(), Stop> {
         let id = self.ids.next();
-        let command = wire::encode(self.encoding, id, Command::Subscribe { channel: &channel })?;
-        let mut askers = self.user.subscriptions.asked(&channel, id);
-        askers.extend(asker);
+        let (place, waiting) = self.user.subscriptions.asked(&channel, since, id);
+        askers.extend(waiting);
+        let command = Command::Subscribe { channel: &channel, recover: place.as_ref() };
+        let command = wire::encode(self.encoding, id, command)?;
         self.send(id, command, Asked::Subscribe { channel, askers, again })
+    }
+
+    fn recover_broadcasts(&mut self) -> Result<(), Stop> {
+        let Some(place) = self.user.broadcasts.missing_since() else { return Ok(()) };
+        let id = self.ids.next();
+        let command = wire::encode(self.encoding, id, Command::RecoverBroadcast(place))?;
+        self.replay.asked();
+        self.send(id, command, Asked::RecoverBroadcasts)
     }
 
     fn send(&mut self, id: u64, message: Message, asked: Asked) -> Result<(), Stop> {
@@ -52,40 +76,49 @@ impl Connection<'_> {
         Ok(self.socket.start_send_unpin(message).map_err(ended)?)
     }
 
-    /// Asks for subscriptions of earlier connections, and tells when all are settled.
+    /// Asks for what earlier connections had, and tells when all is settled.
     pub(super) fn subscribe_again(&mut self) -> Result<(), Stop> {
         while self.unsent < UNSENT
-            && let Some(channel) = self.replay.next()
+            && let Some(missing) = self.replay.next()
         {
-            // The user may have unsubscribed from it meanwhile.
-            if self.user.subscriptions.contains(&channel) {
-                self.replay.asked();
-                self.subscribe(channel, None, true)?;
+            match missing {
+                Missing::Broadcasts => self.recover_broadcasts()?,
+                // The user may have unsubscribed from it meanwhile.
+                Missing::Channel(channel) if self.user.subscriptions.contains(&channel) => {
+                    self.replay.asked();
+                    self.subscribe(channel, None, Vec::new(), true)?;
+                }
+                Missing::Channel(_) => {}
             }
         }
-        let complete = self.replay.is_done() && !self.user.events.is_full();
-        if complete && let Some(since) = self.user.away_since.take() {
-            let (welcome, away) = (self.welcome.clone(), since.elapsed());
-            self.user.events.tell(Event::Reconnected { welcome, away });
+        if self.replay.is_done() && !self.user.events.is_full() {
+            self.user.reconnected(&self.welcome);
         }
         Ok(())
     }
 
-    pub(super) fn answered(&mut self, id: u64, answer: Result<(), Refusal>) {
+    pub(super) fn answered(&mut self, id: u64, answer: Result<Granted, Refusal>) -> Result<(), Stop> {
         match self.unanswered.remove(id) {
             None => {}
-            Some(Asked::Subscribe { channel, askers, again }) => self.subscribed(id, channel, askers, again, answer),
+            Some(Asked::Subscribe { channel, askers, again }) => {
+                return self.subscribed(id, channel, askers, again, answer);
+            }
+            Some(Asked::RecoverBroadcasts) => self.broadcasts_answered(answer),
             // The user had it, and this connection not yet or not now.
             Some(Asked::Unsubscribe { asker, wanted: true })
                 if answer.as_ref().is_err_and(subscriptions::not_in_force) =>
             {
-                let _ = asker.send(Ok(()));
+                tell(asker, Ok(Granted::default()));
             }
-            Some(Asked::Unsubscribe { asker, .. } | Asked::Other(asker)) => {
-                // Whoever stopped waiting doesn't want the answer.
-                let _ = asker.send(answer.map_err(Error::Refused));
+            Some(Asked::Unsubscribe { asker, .. }) => tell(asker, answer),
+            Some(Asked::Other { kind, asker, .. }) => {
+                if let (true, Ok(Granted { position: Some(place), .. })) = (kind.broadcast, &answer) {
+                    self.user.broadcasts.sent(place);
+                }
+                tell(asker, answer);
             }
         }
+        Ok(())
     }
 
     fn subscribed(
@@ -94,26 +127,43 @@ impl Connection<'_> {
         channel: String,
         askers: Vec<Asker>,
         again: bool,
-        mut answer: Result<(), Refusal>,
-    ) {
-        // The user has asked for it while it was asked for again.
-        if again && answer.as_ref().is_err_and(subscriptions::in_force) {
-            answer = Ok(());
-        }
+        answer: Result<Granted, Refusal>,
+    ) -> Result<(), Stop> {
         let standing = self.user.subscriptions.answered(&channel, id, again, &answer);
-        let mut told = false;
-        for asker in askers {
-            told |= asker.send(answer.clone().map_err(Error::Refused)).is_ok();
+        if standing == Standing::Placeless {
+            return self.subscribe(channel, None, askers, again);
         }
         if again {
             self.replay.settled();
         }
-        match (&standing, answer) {
-            (Standing::Later, _) => self.replay.postponed(channel, rand::random()),
-            (Standing::Lost { established }, Err(refusal)) if *established || !told => {
+        let place = self.user.subscriptions.place(&channel);
+        let mut told = false;
+        for asker in askers {
+            told |= asker.send(shown(&answer, again, place.as_ref())).is_ok();
+        }
+        match (standing, answer) {
+            (Standing::Later, _) => self.replay.postponed(Missing::Channel(channel), rand::random()),
+            (Standing::Granted(Outcome::Lost), _) => self.tell_lost(channel, place),
+            (Standing::Lost { established }, Err(refusal)) if established || !told => {
                 self.user.events.tell(Event::SubscriptionLost { channel, refusal });
             }
             _ => {}
         }
+        Ok(())
     }
+}
+
+/// What an asker is told of a subscription that is at `place`.
+fn shown(answer: &Result<Granted, Refusal>, again: bool, place: Option<&Position>) -> Result<Granted, Error> {
+    match answer {
+        Ok(_) => Ok(Granted::at(place.cloned())),
+        // The user has asked for it while it was asked for again.
+        Err(refusal) if again && subscriptions::in_force(refusal) => Ok(Granted::at(place.cloned())),
+        Err(refusal) => Err(Error::Refused(refusal.clone())),
+    }
+}
+
+fn tell(asker: Asker, answer: Result<Granted, Refusal>) {
+    // Whoever stopped waiting doesn't want the answer.
+    let _ = asker.send(answer.map_err(Error::Refused));
 }

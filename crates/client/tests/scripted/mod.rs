@@ -1,4 +1,7 @@
 //! A WebSocket server that does what each test says.
+#![allow(dead_code, reason = "no file of tests needs all of it")]
+
+pub(crate) mod address;
 
 use fanwire_client::Encoding;
 use futures_util::{SinkExt, StreamExt};
@@ -10,6 +13,7 @@ use tokio_tungstenite::{
         Message,
         handshake::server::{Request, Response},
         http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        protocol::CloseFrame,
     },
 };
 
@@ -47,9 +51,17 @@ impl Node {
 
     /// The first event; `heartbeat` is in seconds.
     pub(crate) async fn welcome(&mut self, node: u64, heartbeat: f64) {
+        self.welcome_at(node, heartbeat, None).await;
+    }
+
+    /// The first event, with the place in the history of broadcasts.
+    pub(crate) async fn welcome_at(&mut self, node: u64, heartbeat: f64, broadcast: Option<Value>) {
         let (connection, version) = ([node, 1], "9");
-        let event = json!({"type": "welcome", "connection": connection, "node": node, "version": version,
+        let mut event = json!({"type": "welcome", "connection": connection, "node": node, "version": version,
             "heartbeat": heartbeat, "new": 1});
+        if let Some(place) = broadcast {
+            event["broadcast"] = place;
+        }
         self.tell(event).await;
     }
 
@@ -63,5 +75,32 @@ impl Node {
                 _ => {}
             }
         }
+    }
+
+    pub(crate) async fn ok(&mut self, command: &Value) {
+        self.tell(json!({"type": "ok", "id": command["id"]})).await;
+    }
+
+    pub(crate) async fn refuse(&mut self, command: &Value, code: &str) {
+        self.tell(json!({"type": "error", "id": command["id"], "code": code, "message": "no"})).await;
+    }
+
+    /// Hears commands of this type for these channels, in order, and grants them.
+    pub(crate) async fn grant(&mut self, kind: &str, channels: &[&str]) {
+        for channel in channels {
+            let command = self.hear().await.unwrap();
+            assert_eq!((&command["type"], &command["channel"]), (&json!(kind), &json!(channel)));
+            self.ok(&command).await;
+        }
+    }
+
+    pub(crate) async fn publish(&mut self, channel: &str, content: &str) {
+        self.tell(json!({"type": "message", "channel": channel, "content": content})).await;
+    }
+
+    pub(crate) async fn close(mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "because".into() };
+        self.socket.close(Some(frame)).await.unwrap();
+        assert_eq!(self.hear().await, None);
     }
 }

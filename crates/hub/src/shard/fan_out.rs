@@ -1,24 +1,46 @@
 //! The way of publications to the subscribers of a shard.
 
 use super::{BROADCAST, Shard, TURN};
-use crate::channel::{Batch, size_of};
-use fanwire_protocol::{Delivery, Target};
+use crate::{
+    channel::{Batch, Item, size_of},
+    history::Skip,
+    outbox::Parcel,
+};
+use fanwire_protocol::{Delivery, Position, Target};
 
 /// How many connections are looked up together before they are written to.
 const AHEAD: usize = 16;
 
 impl Shard {
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
-        let key = match &delivery.publication.target {
-            Target::Broadcast => Some(BROADCAST),
-            Target::Channel(name) => self.by_name.get(name).copied(),
-        };
         // Without a key the last subscriber has left meanwhile.
-        let Some(key) = key else { return };
+        let Some(key) = self.key_of(&delivery.publication.target) else { return };
+        if let Some(position) = &delivery.publication.position
+            && !self.channels[key].advance(position)
+        {
+            return;
+        }
         self.backlog.publications += 1;
         self.backlog.bytes += size_of(&delivery);
-        self.channels[key].pending.push_back(delivery);
+        self.channels[key].pending.push_back(Item::Delivery(delivery));
         self.call(key);
+    }
+
+    pub(super) fn enqueue_lost(&mut self, target: &Target, position: Position) {
+        if let Some(key) = self.key_of(target)
+            && self.channels[key].advance(&position)
+        {
+            self.backlog.publications += 1;
+            self.channels[key].pending.push_back(Item::Lost(position));
+            self.call(key);
+        }
+    }
+
+    fn key_of(&self, target: &Target) -> Option<usize> {
+        match target {
+            Target::Broadcast => Some(BROADCAST),
+            Target::Channel(name) => self.by_name.get(name).copied(),
+        }
     }
 
     /// Puts a channel into the queue for turns.
@@ -60,7 +82,7 @@ impl Shard {
         // While other channels wait too, a connection may be in several of them: then one write serves them all.
         let at_once = self.queue.is_empty();
         // A batch that just fits an outbox would make a slow consumer of whoever is behind by a single frame.
-        self.channels[key].begin_batch(self.node, self.terms.limit / 8);
+        self.channels[key].begin_batch(self.node, self.terms.limit / 8, &self.terms.dialects);
         let Some(mut batch) = self.channels[key].batch.take() else { return 0 };
         for served in 0..limit {
             if served % AHEAD == 0 {
@@ -70,7 +92,7 @@ impl Shard {
                 self.finish(&batch);
                 return served;
             };
-            self.deliver(connection, &mut batch, at_once);
+            self.deliver(key, connection, &mut batch, at_once);
         }
         self.channels[key].batch = Some(batch);
         limit
@@ -81,16 +103,31 @@ impl Shard {
         self.channels[channel].roster.ahead(AHEAD).for_each(|key| self.connections[key].look_up());
     }
 
-    fn deliver(&mut self, key: usize, batch: &mut Batch, at_once: bool) {
-        let (terms, tally) = (&self.terms, &mut self.tally);
+    fn deliver(&mut self, channel: usize, key: usize, batch: &mut Batch, at_once: bool) {
+        let history = self.channels[channel].history.as_mut();
+        let skip = history.and_then(|history| history.skip_of(key, batch));
         let connection = &mut self.connections[key];
-        let outcome = if batch.leaves_out(connection.id.1) {
-            let frames = batch.frames_for(connection.id.1, connection.dialect, &terms.dialects);
-            connection.send(&frames, batch.kind, at_once, terms, tally)
+        if skip.is_some() || batch.leaves_out(connection.id.1) {
+            return self.deliver_part(key, batch, skip.as_ref(), at_once);
+        }
+        let parcel = batch.parcel(connection.dialect, &self.terms.dialects);
+        let outcome = connection.send(&parcel, at_once, &self.terms, &mut self.tally);
+        self.conclude(key, outcome);
+    }
+
+    fn deliver_part(&mut self, key: usize, batch: &mut Batch, skip: Option<&Skip>, at_once: bool) {
+        let (terms, connection) = (&self.terms, &mut self.connections[key]);
+        let part = batch.part(connection.id.1, skip);
+        let mut frames = Vec::new();
+        let publications = batch.publications(&part);
+        let parcel = if part.len() == batch.len() {
+            batch.parcel(connection.dialect, &terms.dialects)
         } else {
-            let kind = batch.kind;
-            connection.send(batch.frames(connection.dialect, &terms.dialects), kind, at_once, terms, tally)
+            terms.dialects.frames(connection.dialect, &publications, &mut frames);
+            let placed = if frames.len() == publications.len() { &publications[..] } else { &[] };
+            Parcel { frames: &frames, kind: batch.kind, placed }
         };
+        let outcome = connection.send(&parcel, at_once, terms, &mut self.tally);
         self.conclude(key, outcome);
     }
 

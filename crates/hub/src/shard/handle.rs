@@ -1,8 +1,11 @@
 //! The way to reach a shard.
 
-use crate::{Activity, Subscription, Transport};
+use crate::{
+    Activity, Joined, Subscription, Transport,
+    recovery::{Join, Page, Step, Stream},
+};
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Delivery, Dialect, Event};
+use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Delivery, Dialect, Event, Position, Target};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
@@ -34,9 +37,13 @@ pub struct Admission {
     pub transport: Arc<dyn Transport>,
     /// Its signs of life.
     pub activity: Arc<Activity>,
-    /// The first frame it gets.
-    pub greeting: Option<Bytes>,
+    /// The first event it gets. In a [`Event::Welcome`] the shard fills in `broadcast`.
+    pub greeting: Option<Event>,
 }
+
+/// A connection's place in its shard, and the place in the history of broadcasts behind which it gets them, where there
+/// is one.
+type Connected = (ConnectionKey, Option<Position>);
 
 /// A shard's place among all, so that what each of them spreads over a time does not fall together.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +56,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 pub(super) enum Message {
-    Connect(Box<Admission>, oneshot::Sender<ConnectionKey>),
+    Connect(Box<Admission>, oneshot::Sender<Connected>),
     Ask(ConnectionKey, Ask),
     Drain(Place, Duration),
 }
@@ -60,6 +67,8 @@ pub(super) enum Ask {
     Join(Subscription, Option<Bytes>),
     Leave(ChannelName, Option<Bytes>),
     Answer(Bytes),
+    Recover(Step),
+    PauseBroadcasts(oneshot::Sender<Option<Position>>),
     PeerClosed(Option<u16>),
     Close(CloseReason),
     Gone,
@@ -70,6 +79,21 @@ pub(super) enum Ask {
 pub(super) enum RelayItem {
     Deliveries(Vec<Delivery>),
     Notice(Event),
+    /// Where the broadcasts stand.
+    StandAt(Position),
+    Lost(Target, Position),
+}
+
+impl Ask {
+    /// Resolves what waits for an answer: the connection is gone.
+    pub(super) fn end(self) {
+        match self {
+            Self::Recover(step) => step.end(),
+            // Whoever doesn't wait any more needs no answer.
+            Self::PauseBroadcasts(reply) => drop(reply.send(None)),
+            _ => {}
+        }
+    }
 }
 
 /// A message to a shard: told already, unless the shard is behind; then it is told when this has been awaited. Small,
@@ -84,8 +108,9 @@ pub struct ShardHandle {
 }
 
 impl ShardHandle {
-    /// Takes a connection in; it gets broadcasts from now on. Whoever calls this owes a [`Self::gone`].
-    pub async fn connect(&self, admission: Admission) -> Result<ConnectionKey, ShardGone> {
+    /// Takes a connection in; it gets broadcasts from now on: with a history, those behind the place that is returned
+    /// and that its welcome names. Whoever calls this owes a [`Self::gone`].
+    pub async fn connect(&self, admission: Admission) -> Result<(ConnectionKey, Option<Position>), ShardGone> {
         let (reply, key) = oneshot::channel();
         self.tell(Message::Connect(Box::new(admission), reply)).await?;
         key.await.map_err(|_| ShardGone)
@@ -94,6 +119,54 @@ impl ShardHandle {
     /// Makes a connection a subscriber, then sends it `answer`.
     pub fn join(&self, connection: ConnectionKey, subscription: Subscription, answer: Option<Bytes>) -> Told {
         self.ask(connection, Ask::Join(subscription, answer))
+    }
+
+    /// Makes a connection a subscriber of a channel with a history: it gets `answer`, then everything behind `place`,
+    /// in order, nothing twice. All subscribers of such a channel come this way, and `place` was read after
+    /// `subscription` was counted.
+    ///
+    /// What it misses of the last deliveries is sent to it alone, as soon as at most a quarter of its outbox's limit
+    /// waits; until then, and behind earlier pages, this waits. A place ahead of what was delivered is good too. A
+    /// connection that is a subscriber already gets `answer` and is not moved. Who drops the future before it resolves
+    /// may or may not have joined.
+    pub fn join_at(
+        &self,
+        connection: ConnectionKey,
+        subscription: Subscription,
+        place: Position,
+        answer: Option<Bytes>,
+    ) -> BoxFuture<'static, Result<Joined, ShardGone>> {
+        self.request(connection, |reply| {
+            Ask::Recover(Step::Join(Box::new(Join { what: Stream::Channel(subscription, reply), place, answer })))
+        })
+    }
+
+    /// Sends a connection `frames`, which are publications of a history, as it takes them: whoever reads slowly is not
+    /// slow because of them. At most a quarter of the outbox's limit and one frame more are in the outbox together.
+    /// Resolves when all were put there and at most a quarter waits, or the connection ends.
+    pub fn page(&self, connection: ConnectionKey, frames: Vec<Bytes>) -> BoxFuture<'static, Result<(), ShardGone>> {
+        self.request(connection, |done| Ask::Recover(Step::Page(Page { frames: frames.into_iter(), done })))
+    }
+
+    /// Holds broadcasts back from a connection, and returns the place up to which it has got them; `None`, and nothing
+    /// is held back, where broadcasts have no history. Until [`Self::resume_broadcasts`] it gets none.
+    pub fn pause_broadcasts(
+        &self,
+        connection: ConnectionKey,
+    ) -> BoxFuture<'static, Result<Option<Position>, ShardGone>> {
+        self.request(connection, Ask::PauseBroadcasts)
+    }
+
+    /// Lets a connection have the broadcasts behind `place` again, as [`Self::join_at`] does for channels. Whether it
+    /// has them; `false` where they aren't kept, and nothing has changed.
+    pub fn resume_broadcasts(
+        &self,
+        connection: ConnectionKey,
+        place: Position,
+    ) -> BoxFuture<'static, Result<bool, ShardGone>> {
+        self.request(connection, |reply| {
+            Ask::Recover(Step::Join(Box::new(Join { what: Stream::Broadcasts(reply), place, answer: None })))
+        })
     }
 
     /// Ends a connection's subscription, then sends it `answer`.
@@ -134,6 +207,29 @@ impl ShardHandle {
     /// Tells every connection of `event`, behind all that was delivered before.
     pub(crate) async fn notify(&self, event: Event) -> Result<(), ShardGone> {
         self.relay.send(RelayItem::Notice(event)).await.map_err(|_| ShardGone)
+    }
+
+    /// Where broadcasts stand.
+    pub(crate) async fn stand_at(&self, position: Position) -> Result<(), ShardGone> {
+        self.relay.send(RelayItem::StandAt(position)).await.map_err(|_| ShardGone)
+    }
+
+    /// Tells the subscribers of `target` that it goes on behind `position`, behind all that was delivered before.
+    pub(crate) async fn lost(&self, target: Target, position: Position) -> Result<(), ShardGone> {
+        self.relay.send(RelayItem::Lost(target, position)).await.map_err(|_| ShardGone)
+    }
+
+    fn request<T: Send + 'static>(
+        &self,
+        connection: ConnectionKey,
+        ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
+    ) -> BoxFuture<'static, Result<T, ShardGone>> {
+        let (reply, answer) = oneshot::channel();
+        let told = self.ask(connection, ask(reply));
+        Box::pin(async move {
+            told.await?;
+            answer.await.map_err(|_| ShardGone)
+        })
     }
 
     fn ask(&self, connection: ConnectionKey, ask: Ask) -> Told {

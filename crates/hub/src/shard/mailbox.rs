@@ -10,10 +10,10 @@ use crate::{
     channel::Channel,
     connection::{Connection, Membership, Phase},
     heartbeat::Heartbeat,
-    outbox::Kind,
+    outbox::{Kind, Parcel},
 };
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, CloseReason};
+use fanwire_protocol::{ChannelName, CloseReason, Event, Position};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ impl Shard {
         match message {
             Message::Connect(admission, reply) => self.admit(*admission, reply),
             Message::Ask(key, ask) if self.has(key) => self.grant(key.index, ask),
-            Message::Ask(..) => {}
+            Message::Ask(_, ask) => ask.end(),
             Message::Drain(place, window) => self.drain(place, window),
         }
     }
@@ -37,13 +37,15 @@ impl Shard {
             Ask::Join(subscription, answer) => self.join(key, subscription, answer),
             Ask::Leave(channel, answer) => self.leave(key, &channel, answer),
             Ask::Answer(frame) => self.answer(key, frame),
+            Ask::Recover(step) => self.take_step(key, step),
+            Ask::PauseBroadcasts(reply) => drop(reply.send(self.pause_broadcasts(key))),
             Ask::PeerClosed(code) => self.answer_close(key, code),
             Ask::Close(reason) => self.close(key, reason),
             Ask::Gone => self.remove(key),
         }
     }
 
-    fn admit(&mut self, admission: Admission, reply: oneshot::Sender<ConnectionKey>) {
+    fn admit(&mut self, admission: Admission, reply: oneshot::Sender<(ConnectionKey, Option<Position>)>) {
         let Admission { id, dialect, transport, activity, greeting } = admission;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -54,15 +56,24 @@ impl Shard {
         self.schedule(key, heartbeat.next(self.pace));
         self.channels[BROADCAST].roster.join(key);
         self.metrics.connections(dialect).inc();
-        if let Some(frame) = greeting {
-            self.answer(key, frame);
+        let place = self.channels[BROADCAST].place_of(key).cloned();
+        if let Some(event) = greeting {
+            self.greet(key, event, place.clone());
         }
         if self.draining {
             self.drain_at(key, now);
         }
-        if reply.send(ConnectionKey { index: key, id }).is_err() {
+        if reply.send((ConnectionKey { index: key, id }, place)).is_err() {
             self.remove(key);
         }
+    }
+
+    fn greet(&mut self, key: usize, mut event: Event, place: Option<Position>) {
+        if let Event::Welcome { broadcast, .. } = &mut event {
+            *broadcast = place;
+        }
+        let frame = self.terms.dialects.encode(self.connections[key].dialect, &event);
+        frame.into_iter().for_each(|frame| self.answer(key, frame));
     }
 
     fn join(&mut self, key: usize, subscription: Subscription, answer: Option<Bytes>) {
@@ -84,7 +95,9 @@ impl Shard {
     }
 
     pub(super) fn answer(&mut self, key: usize, frame: Bytes) {
-        let outcome = self.connections[key].send(&[frame], Kind::Answer, false, &self.terms, &mut self.tally);
+        let frames = [frame];
+        let parcel = Parcel::new(&frames, Kind::Answer);
+        let outcome = self.connections[key].send(&parcel, false, &self.terms, &mut self.tally);
         self.conclude(key, outcome);
     }
 
@@ -122,7 +135,7 @@ impl Shard {
             connection.transport.abort();
         }
         connection.die(&mut self.tally);
-        self.channels[BROADCAST].roster.leave(key);
+        self.channels[BROADCAST].leave(key);
         std::mem::take(&mut connection.memberships).iter().for_each(|membership| self.end_membership(key, membership));
         self.metrics.connections(connection.dialect).dec();
         self.metrics.disconnected(connection.activity.ended_by().unwrap_or(CloseReason::PeerVanished));
@@ -146,7 +159,7 @@ impl Shard {
         }
     }
 
-    fn channel_for(&mut self, name: &ChannelName) -> usize {
+    pub(super) fn channel_for(&mut self, name: &ChannelName) -> usize {
         if let Some(key) = self.by_name.get(name) {
             return *key;
         }
@@ -157,7 +170,7 @@ impl Shard {
     }
 
     fn end_membership(&mut self, key: usize, membership: &Membership) {
-        self.channels[membership.channel].roster.leave(key);
+        self.channels[membership.channel].leave(key);
         self.metrics.subscriptions.dec();
         self.retire(membership.channel);
     }

@@ -47,6 +47,7 @@ impl Shard {
     fn flush(&mut self, key: usize) {
         let outcome = self.connections[key].flush(&self.terms, &mut self.tally);
         self.conclude(key, outcome);
+        self.go_on(key);
     }
 
     pub(super) fn flush_dirty(&mut self) {

@@ -1,7 +1,7 @@
 //! The end of a node.
 
 use crate::support::{Fixture, message, settle, text, to};
-use fanwire_protocol::Dialect;
+use fanwire_protocol::{Dialect, Event};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -52,10 +52,10 @@ async fn connections_are_served_until_their_turn_and_outboxes_flushed() {
 async fn latecomers_are_closed_at_once() {
     let fixture = Fixture::start();
     fixture.hub.drain(WINDOW).await.unwrap();
-    let mut late = fixture.connect_to(0, Dialect::Json, 100, Some(text("welcome"))).await;
+    let mut late = fixture.connect_to(0, Dialect::Json, 100, Some(Event::Gap { seconds: 1.5 })).await;
     settle().await;
     let frames = late.read_some(200).await;
-    assert_eq!(frames[0], text("welcome"));
+    assert_eq!(frames[0], text(r#"{"type":"gap","seconds":1.5}"#));
     assert_eq!(frames[1].code(), Some(1012));
     late.peer_closed(Some(1012)).await;
     settle().await;

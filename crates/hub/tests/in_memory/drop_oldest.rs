@@ -1,6 +1,6 @@
 //! A connection that reads too slowly, under the policy `drop_oldest`.
 
-use crate::support::{Client, Fixture, Frame, settle, text, to, to_all};
+use crate::support::{Client, Fixture, Frame, Placed, placed, placed_of, position, settle, text, to, to_all};
 use fanwire_hub::Policy;
 use fanwire_protocol::{CloseReason, Dialect};
 use proptest::prelude::*;
@@ -171,5 +171,79 @@ proptest! {
         steps in prop::collection::vec((0..40u64, 1..400usize), 1..60),
     ) {
         crate::support::run(read_slowly(capacity, steps));
+    }
+}
+
+/// Two channels with a history and one without, published to in turn, each item as one number, while the client reads
+/// slowly. Of the first two it is told where they go on, each time before the next message; of the last how many are
+/// missing.
+async fn read_histories(capacity: usize, steps: Vec<(u64, usize)>) {
+    const NAMES: [&str; 2] = ["h", "i"];
+    let fixture = fixture();
+    let mut client = stalled(&fixture, capacity).await;
+    for name in NAMES {
+        assert!(client.join_at(name, position((1, 0))).await);
+    }
+    let (mut frames, mut next) = (client.frames().await, 0);
+    for (publications, bytes) in steps {
+        for number in next..next + publications {
+            fixture.deliver([placed("h", (1, number + 1)), to("a", number), placed("i", (1, number + 1))]).await;
+        }
+        next += publications;
+        settle().await;
+        frames.extend(client.read_some(bytes).await);
+    }
+    frames.extend(client.frames().await);
+    let mut lost = 0;
+    for name in NAMES {
+        let mut at = 0;
+        for item in frames.iter().filter_map(|frame| placed_of(frame, name)) {
+            let offset = item.place().1;
+            match item {
+                Placed::Message(_) => assert_eq!(offset, at + 1, "{frames:?}"),
+                Placed::Lost(_) => {
+                    assert!(offset > at, "{frames:?}");
+                    lost += offset - at;
+                }
+            }
+            at = offset;
+        }
+        assert_eq!(at, next, "{frames:?}");
+    }
+    let of_plain = |frame: &&Frame| NAMES.iter().all(|name| placed_of(frame, name).is_none());
+    let plain: Vec<_> = frames.iter().filter(of_plain).cloned().collect();
+    let (received, dropped) = check(&plain);
+    assert_eq!(received + dropped, next);
+    assert_eq!(
+        fixture.metric("fanwire_deliveries_dropped_total", "drop_oldest"),
+        i64::try_from(dropped + lost).unwrap()
+    );
+    assert_eq!((client.partial(), fixture.metric("fanwire_outbox_bytes", "")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_told_where_a_history_goes_on() {
+    let fixture = fixture();
+    let mut client = stalled(&fixture, 100).await;
+    assert!(client.join_at("h", position((1, 0))).await);
+    assert_eq!(client.frame().await, text("joined h"));
+    for offset in 1..=MANY {
+        fixture.deliver([placed("h", (1, offset))]).await;
+        settle().await;
+    }
+    let items: Vec<_> = client.frames().await.iter().filter_map(|frame| placed_of(frame, "h")).collect();
+    let lost: Vec<_> = items.iter().filter(|item| matches!(item, Placed::Lost(_))).collect();
+    assert_eq!(lost.len(), 1, "{items:?}");
+    assert_eq!(items.last(), Some(&Placed::Message((1, MANY))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn every_hole_in_a_history_is_told_in_its_place(
+        capacity in 100..400usize,
+        steps in prop::collection::vec((0..40u64, 1..600usize), 1..40),
+    ) {
+        crate::support::run(read_histories(capacity, steps));
     }
 }

@@ -1,19 +1,20 @@
 //! What a connection receives first, and from when to when it is a subscriber.
 
 use crate::support::{Fixture, broadcast, channel, message, settle, text, to, to_all};
-use fanwire_protocol::Dialect;
+use fanwire_protocol::{Dialect, Event};
 
 #[tokio::test(start_paused = true)]
 async fn the_greeting_stands_before_everything_else() {
     let fixture = Fixture::start();
     fixture.stall(0, true);
-    let connect = fixture.connect_to(0, Dialect::Json, 5, Some(text("welcome")));
+    let greeting = Event::Gap { seconds: 1.5 };
+    let connect = fixture.connect_to(0, Dialect::Json, 5, Some(greeting));
     let rest = async {
         fixture.deliver([to_all(1)]).await;
         fixture.stall(0, false);
     };
     let (mut client, ()) = tokio::join!(connect, rest);
-    assert_eq!(client.frames().await, [text("welcome"), broadcast(1)]);
+    assert_eq!(client.frames().await, [text(r#"{"type":"gap","seconds":1.5}"#), broadcast(1)]);
 }
 
 #[tokio::test(start_paused = true)]

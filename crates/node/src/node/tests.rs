@@ -30,6 +30,7 @@ fn config() -> NodeConfig {
         channel_limit: 100,
         handshake_timeout: LONG,
         close_timeout: LONG,
+        namespaces: crate::testing::namespaces(0),
         templates: Templates::default(),
     }
 }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod history;
+
 use super::*;
-use crate::testing::{Asked, Frame, Recorder, Scripted, hub, settle, shard_config};
+use crate::testing::{Asked, Frame, Recorder, Scripted, hub, namespaces, settle, shard_config};
 use fanwire_broker::{Delivery, Gap, feed};
 use fanwire_hub::{Activity, Admission, Clock, HubMetrics};
 use fanwire_protocol::{ChannelName, ConnectionId, Content, Dialect, Dialects, NodeId, Publication, Target};
@@ -26,11 +28,12 @@ impl Relayed {
             activity: Arc::new(Activity::default()),
             greeting: None,
         };
-        let key = shard.connect(admission).await.unwrap();
+        let (key, _) = shard.connect(admission).await.unwrap();
         shard.join(key, hub.interest().subscribe(&news(), 0), None).await.unwrap();
         let (sender, receiver) = feed(256);
         items.into_iter().for_each(|item| sender.try_send(item).unwrap());
-        Self { feed: sender, socket, relay: tokio::spawn(relay(receiver, hub)) }
+        let (broker, _) = Scripted::new();
+        Self { feed: sender, socket, relay: tokio::spawn(relay(parts(receiver, hub, broker))) }
     }
 
     /// The writes since the last call, each a list of the events that it carried.
@@ -42,6 +45,12 @@ impl Relayed {
         };
         self.socket.writes().into_iter().map(|frames| frames.into_iter().map(event).collect()).collect()
     }
+}
+
+fn parts(feed: Feed, hub: Hub, broker: Arc<Scripted>) -> Parts {
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let (_, follows) = follower();
+    Parts { feed, hub, broker, namespaces: Arc::new(namespaces(0)), metrics, follows }
 }
 
 fn news() -> ChannelName {
@@ -104,14 +113,16 @@ async fn the_relay_ends_with_a_shard() {
     drop(shards);
     let (sender, receiver) = feed(1);
     sender.try_send(gap(1)).unwrap();
-    assert_eq!(relay(receiver, hub).await, Err(ShardGone));
+    let (broker, _) = Scripted::new();
+    assert_eq!(relay(parts(receiver, hub, broker)).await, Err(ShardGone));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_is_left_a_while_after_its_last_reader() {
     let (broker, mut calls) = Scripted::new();
     let hub = hub(&Registry::new(), Clock::start(), 1 << 20);
-    tokio::spawn(sweep(hub.clone(), broker));
+    let (_feed, receiver) = feed(1);
+    tokio::spawn(relay(parts(receiver, hub.clone(), broker)));
     let subscription = hub.interest().subscribe(&news(), 0);
     tokio::time::sleep(LINGER * 3).await;
     assert!(calls.is_empty());

@@ -1,7 +1,7 @@
 //! From an upgraded socket to a session, and its end.
 
 use super::Session;
-use crate::{accept::Seat, metrics::Metrics, websocket::Reader};
+use crate::{Namespaces, accept::Seat, metrics::Metrics, reads::Reads, relay::Follower, websocket::Reader};
 use fanwire_broker::Broker;
 use fanwire_hub::{Activity, Admission, Clock, Hub, ShardGone, Transport};
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
@@ -24,6 +24,9 @@ pub(crate) struct Sessions {
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) reads: Reads,
+    pub(crate) follower: Follower,
+    pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) dialects: Dialects,
     pub(crate) metrics: Metrics,
     pub(crate) heartbeat_interval: Duration,
@@ -81,9 +84,9 @@ impl Sessions {
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
         let received_bytes = self.metrics.received_bytes.clone();
         let reader = Reader::new(reader, &read, self.message_limit, Arc::clone(&activity), self.clock, received_bytes);
-        let greeting = self.dialects.encode(dialect, &self.welcome(id));
+        let greeting = Some(self.welcome(id));
         let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), greeting };
-        let key = shard.connect(admission).await?;
+        let (key, welcomed_at) = shard.connect(admission).await?;
         tracing::debug!(connection = %id, %client, dialect = dialect.label(), "connection opened");
         Ok(Session {
             shared: self,
@@ -99,6 +102,8 @@ impl Sessions {
             inbox: VecDeque::new(),
             unanswered: VecDeque::new(),
             step: None,
+            welcomed_at: welcomed_at.map(Box::new),
+            beside: None,
             _seat: seat,
         })
     }
@@ -109,6 +114,7 @@ impl Sessions {
             node: self.node,
             version: env!("CARGO_PKG_VERSION"),
             heartbeat: self.heartbeat_interval.as_secs_f64(),
+            broadcast: None,
         }
     }
 }

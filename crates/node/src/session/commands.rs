@@ -1,11 +1,13 @@
 //! What each command does.
 
-use super::{Session, Step, Unanswered, nothing_to_tell, refusals};
+use super::{About, Joining, Session, Step, Unanswered, history::Asked, joining::Opening, nothing_to_tell, refusals};
+use crate::Namespace;
 use bytes::Bytes;
-use fanwire_broker::PublishError;
+use fanwire_broker::{PublishError, Publishing, Retention};
 use fanwire_hub::{Told, outbox::ENTRY_COST};
 use fanwire_protocol::{
-    ChannelName, Command, Content, Decoded, Delivery, Event, Publication, Refusal, Request, RequestId, Target,
+    ChannelName, Command, Content, Decoded, Delivery, Event, IdempotencyKey, Position, Publication, Refusal, Request,
+    RequestId, Target,
 };
 use std::{
     sync::Arc,
@@ -29,31 +31,48 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
     fn carry_out(&mut self, id: Option<RequestId>, command: Command) -> Told {
         match command {
-            Command::Subscribe { channel } => self.subscribe(id, &channel),
+            Command::Subscribe { channel, recover } => self.subscribe(id, &channel, recover),
             Command::Unsubscribe { channel } => self.unsubscribe(id, channel),
-            Command::Publish { channel, content, echo } => {
-                let target = refusals::known_namespace(&channel).map(|()| Target::Channel(channel));
-                self.publish(id, target, content, echo)
+            Command::Publish { channel, content, echo, idempotency_key } => {
+                let target = self.namespace(&channel).map(|_| Target::Channel(channel));
+                self.publish(id, target, content, echo, idempotency_key)
             }
-            Command::Broadcast { content, echo } => self.publish(id, Ok(Target::Broadcast), content, echo),
+            Command::Broadcast { content, echo, idempotency_key } => {
+                self.publish(id, Ok(Target::Broadcast), content, echo, idempotency_key)
+            }
+            Command::RecoverBroadcast { position } => self.recover_broadcast(id, position),
+            Command::History { channel, since, limit, reverse } => {
+                self.history(id, Asked { channel, since, limit, reverse })
+            }
             Command::Ping => self.tell(&Event::Pong { id }),
             Command::Echo { text, json } => self.tell(&Event::Echo { text, json }),
         }
     }
 
-    fn subscribe(&mut self, id: Option<RequestId>, channel: &ChannelName) -> Told {
-        if let Err(refusal) = self.may_subscribe(channel) {
-            return self.refuse(id, refusal);
-        }
+    fn subscribe(&mut self, id: Option<RequestId>, channel: &ChannelName, recover: Option<Position>) -> Told {
+        let history = match self.may_subscribe(channel, recover.is_some()) {
+            Ok(history) => history,
+            Err(refusal) => return self.refuse(id, refusal),
+        };
         // Counted before the broker is asked: so nobody leaves the channel there meanwhile.
         let subscription = self.shared.hub.interest().subscribe(channel, self.shard_index);
         let confirmed = self.shared.broker.subscribe(channel);
-        self.step = Some(Box::pin(async move { Step::Subscribed(id, subscription, confirmed.await) }));
+        self.step = Some(match history {
+            Some(retention) => {
+                let opened = Opening { subscription, confirmed, recover, retention }.open(Arc::clone(&self.shared));
+                Box::pin(async move { Step::Opened(id, Box::new(opened.await)) })
+            }
+            None => Box::pin(async move { Step::Subscribed(id, subscription, confirmed.await) }),
+        });
         nothing_to_tell()
     }
 
-    fn may_subscribe(&self, channel: &ChannelName) -> Result<(), Refusal> {
-        refusals::known_namespace(channel)?;
+    /// The history of a channel that may be subscribed to.
+    fn may_subscribe(&self, channel: &ChannelName, recover: bool) -> Result<Option<Retention>, Refusal> {
+        let Namespace { history, recover: may_recover } = *self.namespace(channel)?;
+        if recover && (history.is_none() || !may_recover) {
+            return Err(refusals::no_recovery(channel, history.is_some()));
+        }
         if self.channels.contains(channel) {
             return Err(refusals::already_subscribed(channel));
         }
@@ -61,17 +80,24 @@ impl<R: AsyncRead + Unpin> Session<R> {
         if self.channels.len() >= limit {
             return Err(refusals::channel_limit(limit));
         }
-        Ok(())
+        Ok(history)
+    }
+
+    /// The options of a channel's namespace.
+    pub(super) fn namespace(&self, channel: &ChannelName) -> Result<&Namespace, Refusal> {
+        let namespaces = &self.shared.namespaces;
+        namespaces.of(channel).ok_or_else(|| refusals::unknown_namespace(channel, namespaces))
     }
 
     fn unsubscribe(&mut self, id: Option<RequestId>, channel: ChannelName) -> Told {
-        if let Err(refusal) = refusals::known_namespace(&channel) {
+        if let Err(refusal) = self.namespace(&channel) {
             return self.refuse(id, refusal);
         }
         let Some(at) = self.channels.iter().position(|subscribed| *subscribed == channel) else {
             return self.refuse(id, refusals::not_subscribed(&channel));
         };
         self.channels.swap_remove(at);
+        self.give_up(&About::Channel(channel.clone()));
         self.shard.leave(self.key, channel, self.ok(id))
     }
 
@@ -81,15 +107,29 @@ impl<R: AsyncRead + Unpin> Session<R> {
         target: Result<Target, Refusal>,
         content: Content,
         echo: bool,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> Told {
-        let publication = match target.and_then(|target| self.fitting(Publication::new(target, content))) {
+        let publication = target
+            .and_then(|target| self.keyed(target, idempotency_key.is_some()))
+            .and_then(|target| self.fitting(Publication::new(target, content)));
+        let publication = match publication {
             Ok(publication) => Arc::new(publication),
             Err(refusal) => return self.refuse(id, refusal),
         };
         let except = (!echo).then_some(self.id);
-        let taken_in = self.shared.broker.publish(Delivery { publication, except, published_at: unix_micros() });
+        let retention = self.shared.namespaces.retention(&publication.target);
+        let delivery = Delivery { publication, except, published_at: unix_micros() };
+        let taken_in = self.shared.broker.publish(Publishing { delivery, retention, idempotency_key });
         self.step = Some(Box::pin(async move { Step::TakenIn(id, taken_in.await) }));
         nothing_to_tell()
+    }
+
+    /// The target, unless a publication to it can't have the idempotency key that it has.
+    fn keyed(&self, target: Target, has_key: bool) -> Result<Target, Refusal> {
+        if has_key && self.shared.namespaces.retention(&target).is_none() {
+            return Err(refusals::no_history(&target));
+        }
+        Ok(target)
     }
 
     /// The publication, if each of its forms fits an empty outbox.
@@ -115,28 +155,53 @@ impl<R: AsyncRead + Unpin> Session<R> {
                 nothing_to_tell()
             }
             Step::TakenIn(id, Err(error)) => self.refuse(id, refusals::publish(&error)),
+            Step::Opened(id, opened) => self.join(id, *opened),
+            Step::Read(id, page) => self.answer_history(id, *page),
+            Step::Behind(behind) => self.begin_recovery(*behind),
         }
     }
 
-    pub(super) fn answer_publish(&mut self, id: Option<RequestId>, result: Result<(), PublishError>) -> Told {
+    fn join(&mut self, id: Option<RequestId>, opened: Result<Joining, Refusal>) -> Told {
+        let joining = match opened {
+            Ok(joining) => joining,
+            Err(refusal) => return self.refuse(id, refusal),
+        };
+        let channel = joining.subscription.channel().clone();
+        let (position, recovered) = (joining.place.clone(), joining.recovered);
+        let answer = id.map(|id| Event::Subscribed { id, position, recovered }).and_then(|event| self.encode(&event));
+        self.channels.push(channel.clone());
+        self.begin(About::Channel(channel), |peer| joining.run(peer, answer));
+        nothing_to_tell()
+    }
+
+    pub(super) fn answer_publish(
+        &mut self,
+        id: Option<RequestId>,
+        result: Result<Option<Position>, PublishError>,
+    ) -> Told {
         match result {
-            Ok(()) => self.ok(id).map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame)),
+            Ok(Some(position)) => id.map_or_else(nothing_to_tell, |id| self.tell(&Event::Published { id, position })),
+            Ok(None) => self.ok(id).map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame)),
             Err(error) => self.refuse(id, refusals::publish(&error)),
         }
     }
 
-    fn refuse(&self, id: Option<RequestId>, refusal: Refusal) -> Told {
+    pub(super) fn refuse(&self, id: Option<RequestId>, refusal: Refusal) -> Told {
         self.shared.metrics.refused(&refusal);
         self.tell(&Event::Error { id, code: refusal.code, message: refusal.message })
     }
 
     /// The answer to a command that succeeded, if it wants one.
     fn ok(&self, id: Option<RequestId>) -> Option<Bytes> {
-        self.shared.dialects.encode(self.dialect, &Event::Ok { id: id? })
+        self.encode(&Event::Ok { id: id? })
+    }
+
+    pub(super) fn encode(&self, event: &Event) -> Option<Bytes> {
+        self.shared.dialects.encode(self.dialect, event)
     }
 
     fn tell(&self, event: &Event) -> Told {
-        let frame = self.shared.dialects.encode(self.dialect, event);
+        let frame = self.encode(event);
         frame.map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame))
     }
 }

@@ -1,18 +1,57 @@
 //! Why a command is refused.
 
-use fanwire_broker::{PublishError, SubscribeError};
-use fanwire_protocol::{ChannelName, ErrorCode, Refusal, channel::DEFAULT_NAMESPACE};
+use crate::Namespaces;
+use fanwire_broker::{PublishError, ReadError, SubscribeError};
+use fanwire_protocol::{ChannelName, ErrorCode, Refusal, Target, channel::DEFAULT_NAMESPACE};
 
-/// Until namespaces can be configured there is one.
-pub(super) fn known_namespace(channel: &ChannelName) -> Result<(), Refusal> {
+/// How many namespaces are named to who asks for another.
+const NAMED: usize = 20;
+
+pub(super) fn unknown_namespace(channel: &ChannelName, known: &Namespaces) -> Refusal {
     let namespace = channel.namespace();
-    if namespace == DEFAULT_NAMESPACE {
-        return Ok(());
-    }
+    let others: Vec<_> = known.by_name.keys().filter(|name| *name != DEFAULT_NAMESPACE).collect();
+    let named = others.iter().take(NAMED).map(|name| format!("{name:?}, ")).collect::<String>();
+    let (verb, more) = (if others.is_empty() { "is" } else { "are" }, others.len().saturating_sub(NAMED));
+    let more = if more > 0 { format!("{more} more and ") } else { String::new() };
     let message = format!(
-        "unknown namespace {namespace:?} in \"{channel}\": known is \"{DEFAULT_NAMESPACE}\", which is also that of names without ':'"
+        "unknown namespace {namespace:?} in \"{channel}\": known {verb} {named}{more}\"{DEFAULT_NAMESPACE}\", which is also that of names without ':'"
     );
-    Err(Refusal::new(ErrorCode::UnknownNamespace, message))
+    Refusal::new(ErrorCode::UnknownNamespace, message)
+}
+
+pub(super) fn no_history(target: &Target) -> Refusal {
+    let message = match target {
+        Target::Broadcast => "broadcasts have no history".to_owned(),
+        Target::Channel(channel) => {
+            format!("\"{channel}\" has no history: its namespace {:?} keeps none", channel.namespace())
+        }
+    };
+    Refusal::new(ErrorCode::NoHistory, message)
+}
+
+pub(super) fn no_recovery(channel: &ChannelName, has_history: bool) -> Refusal {
+    if !has_history {
+        return no_history(&Target::Channel(channel.clone()));
+    }
+    let namespace = channel.namespace();
+    let message = format!("\"{channel}\" can't be recovered: that is switched off in its namespace {namespace:?}");
+    Refusal::new(ErrorCode::NoHistory, message)
+}
+
+pub(super) fn unknown_place() -> Refusal {
+    Refusal::new(ErrorCode::BrokerUnavailable, "the node does not know yet where the broadcasts stand; try again later")
+}
+
+pub(super) fn already_recovering() -> Refusal {
+    Refusal::bad_request("broadcasts are being recovered already")
+}
+
+pub(super) fn read(error: &ReadError) -> Refusal {
+    let code = match error {
+        ReadError::Unavailable(_) => ErrorCode::BrokerUnavailable,
+        ReadError::Timeout => ErrorCode::BrokerTimeout,
+    };
+    Refusal::new(code, error.to_string())
 }
 
 pub(super) fn subscribe(error: &SubscribeError) -> Refusal {

@@ -1,7 +1,9 @@
 //! A broker that answers when it is told to, for cases that no real one shows at will.
 
-use fanwire_broker::{Accepted, Broker, Delivery, LinkState, PublishError, SubscribeError};
-use fanwire_protocol::ChannelName;
+use fanwire_broker::{
+    Accepted, Broker, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention, SubscribeError,
+};
+use fanwire_protocol::{ChannelName, Position};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{
@@ -10,7 +12,7 @@ use tokio::sync::{
 };
 
 /// The outcome of a publication.
-pub(crate) type Outcome = Result<(), PublishError>;
+pub(crate) type Outcome = Result<Option<Position>, PublishError>;
 
 /// The content, as JSON, whose publication makes the broker panic.
 pub(crate) const PANIC: &[u8] = br#""panic""#;
@@ -18,9 +20,10 @@ pub(crate) const PANIC: &[u8] = br#""panic""#;
 /// What was asked of the broker, and where the answer goes.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    Publish(Delivery, oneshot::Sender<Result<Accepted, PublishError>>),
+    Publish(Publishing, oneshot::Sender<Result<Accepted, PublishError>>),
     Subscribe(ChannelName, oneshot::Sender<Result<(), SubscribeError>>),
     Unsubscribe(ChannelName),
+    History(Query, oneshot::Sender<Result<Page, ReadError>>),
 }
 
 /// Tells `outcome`, or with `None` that nobody will tell any more.
@@ -47,10 +50,10 @@ impl Scripted {
 }
 
 impl Broker for Scripted {
-    fn publish(&self, delivery: Delivery) -> BoxFuture<'static, Result<Accepted, PublishError>> {
-        assert_ne!(delivery.publication.content.parts().1, PANIC);
+    fn publish(&self, publishing: Publishing) -> BoxFuture<'static, Result<Accepted, PublishError>> {
+        assert_ne!(publishing.delivery.publication.content.parts().1, PANIC);
         let (answer, place) = oneshot::channel();
-        self.asked.send(Asked::Publish(delivery, answer)).unwrap();
+        self.asked.send(Asked::Publish(publishing, answer)).unwrap();
         Box::pin(async { place.await.unwrap_or(Err(PublishError::Timeout)) })
     }
 
@@ -64,6 +67,12 @@ impl Broker for Scripted {
         self.asked.send(Asked::Unsubscribe(channel.clone())).unwrap();
     }
 
+    fn history(&self, query: Query, _: Retention) -> BoxFuture<'static, Result<Page, ReadError>> {
+        let (answer, page) = oneshot::channel();
+        self.asked.send(Asked::History(query, answer)).unwrap();
+        Box::pin(async { page.await.unwrap_or(Err(ReadError::Timeout)) })
+    }
+
     fn link(&self) -> watch::Receiver<LinkState> {
         self.link.subscribe()
     }
@@ -72,8 +81,8 @@ impl Broker for Scripted {
 impl Calls {
     /// The next publication: its content as JSON, and where its place in the order is told.
     pub(crate) async fn publish(&mut self) -> (String, oneshot::Sender<Result<Accepted, PublishError>>) {
-        let Some(Asked::Publish(delivery, place)) = self.0.recv().await else { panic!("a publication was expected") };
-        let content = delivery.publication.content.parts().1;
+        let Some(Asked::Publish(publishing, place)) = self.0.recv().await else { panic!("a publication was expected") };
+        let content = publishing.delivery.publication.content.parts().1;
         (String::from_utf8(content.to_vec()).unwrap(), place)
     }
 
@@ -91,6 +100,12 @@ impl Calls {
             panic!("a subscription was expected")
         };
         (channel, outcome)
+    }
+
+    /// The next read: what of, and where its outcome is told.
+    pub(crate) async fn history(&mut self) -> (Query, oneshot::Sender<Result<Page, ReadError>>) {
+        let Some(Asked::History(query, outcome)) = self.0.recv().await else { panic!("a read was expected") };
+        (query, outcome)
     }
 
     /// What is asked next.

@@ -4,10 +4,12 @@ use super::{Calls, Client, Scripted};
 use crate::{
     accept::Seat,
     metrics::Metrics,
+    namespaces::{Namespace, Namespaces},
+    reads::Reads,
     relay,
     session::{Sessions, Upgraded},
 };
-use fanwire_broker::{Broker, memory::MemoryBroker, metrics::BrokerMetrics};
+use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, metrics::BrokerMetrics};
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
 use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId};
 use prometheus::{Registry, proto::MetricType};
@@ -16,7 +18,10 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::{sync::Semaphore, task::coop::unconstrained};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::coop::unconstrained,
+};
 
 /// A pipe that never fills in a test that doesn't want it to.
 const WIDE: usize = 1 << 20;
@@ -59,11 +64,13 @@ pub(crate) struct Settings {
     pub(crate) message_limit: usize,
     pub(crate) outbox_limit: usize,
     pub(crate) channel_limit: usize,
+    /// How many publications are kept in the namespace `kept`, and of broadcasts.
+    pub(crate) history: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100 }
+        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100, history: 0 }
     }
 }
 
@@ -72,6 +79,18 @@ pub(crate) struct Fixture {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) registry: Registry,
     seats: Arc<Semaphore>,
+    /// The other end of a feed that brings nothing.
+    _feed: Option<mpsc::Sender<FeedItem>>,
+}
+
+/// The default namespace keeps nothing, `kept` and `fixed` keep `size` publications, of which those of `fixed` can't be
+/// recovered.
+pub(crate) fn namespaces(size: u32) -> Namespaces {
+    let history = (size > 0).then_some(Retention { size, ttl: DAY });
+    let names = [("default", None, true), ("kept", history, true), ("fixed", history, false)];
+    let named = |(name, history, recover)| (String::from(name), Namespace { history, recover });
+    let count = if size > 0 { names.len() } else { 1 };
+    Namespaces { by_name: names.into_iter().take(count).map(named).collect(), broadcast: history }
 }
 
 impl Fixture {
@@ -84,33 +103,55 @@ impl Fixture {
     pub(crate) fn with(settings: Settings) -> Self {
         let registry = Registry::new();
         let (broker, feed) = MemoryBroker::start(BrokerMetrics::register(&registry).unwrap());
-        let fixture = Self::on(broker, registry, settings);
-        tokio::spawn(relay::relay(feed, fixture.sessions.hub.clone()));
-        fixture
+        Self::on(broker, feed, registry, settings)
     }
 
     /// Sessions whose broker answers when it is told to.
     pub(crate) fn scripted() -> (Self, Calls) {
         let (broker, calls) = Scripted::new();
-        (Self::on(broker, Registry::new(), Settings::default()), calls)
+        let (never, feed) = fanwire_broker::feed(1);
+        let fixture = Self::on(broker, feed, Registry::new(), Settings::default());
+        (Self { _feed: Some(never), ..fixture }, calls)
     }
 
-    fn on(broker: Arc<dyn Broker>, registry: Registry, settings: Settings) -> Self {
+    /// Sessions whose broker answers when it is told to, and brings what it is told to; with a history of 100.
+    pub(crate) fn scripted_with_history() -> (Self, Calls, mpsc::Sender<FeedItem>) {
+        let (broker, calls) = Scripted::new();
+        let (sender, feed) = fanwire_broker::feed(16);
+        let settings = Settings { history: 100, ..Settings::default() };
+        (Self::on(broker, feed, Registry::new(), settings), calls, sender)
+    }
+
+    fn on(broker: Arc<dyn Broker>, feed: Feed, registry: Registry, settings: Settings) -> Self {
         let clock = Clock::start();
+        let hub = hub(&registry, clock, settings.outbox_limit);
+        let (metrics, namespaces) = (Metrics::new(&registry).unwrap(), Arc::new(namespaces(settings.history)));
+        let (follower, follows) = relay::follower();
+        tokio::spawn(relay::relay(relay::Parts {
+            feed,
+            hub: hub.clone(),
+            broker: Arc::clone(&broker),
+            namespaces: Arc::clone(&namespaces),
+            metrics: metrics.clone(),
+            follows,
+        }));
         let sessions = Sessions {
             node: NodeId::from_random(7),
             clock,
-            hub: hub(&registry, clock, settings.outbox_limit),
+            hub,
+            reads: Reads::new(Arc::clone(&broker)),
+            follower,
+            namespaces,
             broker,
             dialects: Dialects::default(),
-            metrics: Metrics::new(&registry).unwrap(),
+            metrics,
             heartbeat_interval: DAY,
             message_limit: settings.message_limit,
             outbox_limit: settings.outbox_limit,
             channel_limit: settings.channel_limit,
             sequence: AtomicU64::new(1),
         };
-        Self { sessions: Arc::new(sessions), registry, seats: Arc::new(Semaphore::new(SEATS)) }
+        Self { sessions: Arc::new(sessions), registry, seats: Arc::new(Semaphore::new(SEATS)), _feed: None }
     }
 
     /// A JSON client that has been welcomed.

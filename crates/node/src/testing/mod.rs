@@ -12,7 +12,7 @@ mod recorder;
 
 pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
-pub(crate) use fixture::{Fixture, Settings, hub, settle, shard_config};
+pub(crate) use fixture::{Fixture, Settings, hub, namespaces, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
 pub(crate) use gateway::{Gateway, REFUSALS, UNSENT, eventually};
 pub(crate) use http::{Answer, UPGRADE};

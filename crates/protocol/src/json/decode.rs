@@ -1,12 +1,15 @@
 //! JSON text to command.
 
+use super::seed::{FlagSeed, KeySeed, NumberSeed, PositionSeed, TextSeed, epoch, offset};
 use crate::{
-    Decoded, Dialect, Incoming, Refusal, RequestId,
-    fields::{Fields, Key, Payload},
+    Decoded, Dialect, IdempotencyKey, Incoming, Refusal, RequestId,
+    command::limit,
+    fields::{Fields, Payload, Values},
+    key::Key,
 };
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// What `message` asks.
 pub(crate) fn decode(message: Incoming<'_>) -> Decoded {
@@ -49,9 +52,9 @@ impl<'a> Visitor<'a> for Object<'a> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut entries: A) -> Result<Fields<'a>, A::Error> {
         let mut fields = Fields::new(Dialect::Json);
-        while let Some(key) = entries.next_key_seed(KeySeed(&mut fields))? {
+        while let Some(key) = entries.next_key_seed(KeySeed(|name: &str| fields.enter(name)))? {
             match key {
-                Some(key) => self.read(key, &mut fields, &mut entries)?,
+                Some(key) => self.read(key, &mut fields.values, &mut entries)?,
                 None => drop(entries.next_value::<IgnoredAny>()?),
             }
         }
@@ -60,98 +63,30 @@ impl<'a> Visitor<'a> for Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn read<A: MapAccess<'a>>(&self, key: Key, fields: &mut Fields<'a>, entries: &mut A) -> Result<(), A::Error> {
+    fn read<A: MapAccess<'a>>(&self, key: Key, values: &mut Values<'a>, entries: &mut A) -> Result<(), A::Error> {
         match key {
-            Key::Type => fields.command = Some(entries.next_value_seed(TextSeed(key))?),
-            Key::Id => fields.id = Some(entries.next_value()?),
-            Key::Channel => fields.channel = Some(entries.next_value_seed(TextSeed(key))?),
-            Key::Content => fields.content = Some(self.payload(entries.next_value()?)),
-            Key::ContentBase64 => fields.base64 = Some(entries.next_value_seed(TextSeed(key))?),
-            Key::Echo => fields.echo = Some(entries.next_value_seed(FlagSeed(key))?),
+            Key::Type => values.command = Some(entries.next_value_seed(TextSeed(key, Some))?),
+            Key::Id => values.id = Some(entries.next_value()?),
+            Key::Channel => values.channel = Some(entries.next_value_seed(TextSeed(key, Some))?),
+            Key::Content => values.content = Some(self.payload(entries.next_value()?)),
+            Key::ContentBase64 => values.base64 = Some(entries.next_value_seed(TextSeed(key, Some))?),
+            Key::Echo => values.echo = Some(entries.next_value_seed(FlagSeed(key))?),
+            Key::Idempotency => {
+                let seed = TextSeed(key, |text| IdempotencyKey::new(&text));
+                values.idempotency_key = Some(entries.next_value_seed(seed)?);
+            }
+            Key::Recover => values.recover = Some(entries.next_value_seed(PositionSeed(key))?),
+            Key::Since => values.since = Some(entries.next_value_seed(PositionSeed(key))?),
+            Key::Limit => values.limit = Some(entries.next_value_seed(NumberSeed(key, limit))?),
+            Key::Reverse => values.reverse = Some(entries.next_value_seed(FlagSeed(key))?),
+            Key::Epoch => values.epoch = Some(entries.next_value_seed(epoch())?),
+            Key::Offset => values.offset = Some(entries.next_value_seed(offset())?),
         }
         Ok(())
     }
 
     fn payload(&self, raw: &'a RawValue) -> Payload<'a> {
         Payload::Json { text: raw.get(), before: before(self.text, raw) }
-    }
-}
-
-/// Reads a key and notes it in the fields; `None` for one that no command has.
-struct KeySeed<'f, 'a>(&'f mut Fields<'a>);
-
-impl<'de> DeserializeSeed<'de> for KeySeed<'_, '_> {
-    type Value = Option<Key>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Key>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeySeed<'_, '_> {
-    type Value = Option<Key>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Option<Key>, E> {
-        self.0.enter(name).map_err(E::custom)
-    }
-}
-
-/// Reads the string under a key.
-struct TextSeed(Key);
-
-impl<'de> DeserializeSeed<'de> for TextSeed {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TextSeed {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string as \"{}\"", self.0.name())
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// Reads the boolean under a key.
-struct FlagSeed(Key);
-
-impl<'de> DeserializeSeed<'de> for FlagSeed {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for FlagSeed {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a boolean as \"{}\"", self.0.name())
-    }
-
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<bool, E> {
-        Ok(flag)
-    }
-
-    /// Without the text, as above.
-    fn visit_str<E: Error>(self, _: &str) -> Result<bool, E> {
-        Err(E::invalid_type(Unexpected::Other("string"), &self))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rmp::Marker;
 use serde::de::Unexpected;
-use std::fmt;
+use std::fmt::{self, Display};
 
 /// What is wrong, and the first byte of the value that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.problem, self.at)
     }
@@ -51,8 +51,17 @@ impl Item<'_> {
         }
     }
 
+    /// The number, if it is an integer that is not negative, of whichever width.
+    pub(super) fn unsigned(&self) -> Option<u64> {
+        match self {
+            Self::Unsigned(number) => Some(*number),
+            Self::Signed(number) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
     /// The complaint that something else should stand here.
-    pub(super) fn instead_of(&self, expected: &str) -> String {
+    pub(super) fn instead_of(&self, expected: impl Display) -> String {
         let found = match self {
             Self::Nil => Unexpected::Other("nil"),
             Self::Bool(value) => Unexpected::Bool(*value),
@@ -106,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next item, which must be a string; `expected` says what it should be.
-    pub(super) fn text(&mut self, expected: &str) -> Result<&'a str, Fault> {
+    pub(super) fn text(&mut self, expected: impl Display) -> Result<&'a str, Fault> {
         let start = self.at;
         match self.item()? {
             Item::Text(bytes) => str::from_utf8(bytes).map_err(|_| Fault::new(start, "a string that is not UTF-8")),

@@ -31,7 +31,7 @@ fn command(templates: &Templates, text: &str) -> Result<Command, String> {
     match json.then(|| broadcast(text)).flatten() {
         Some(content) => {
             let content = content.map_or_else(|| Ok(templates.no_content.clone()), |raw| check(text, raw))?;
-            Ok(Command::Broadcast { content, echo: false })
+            Ok(Command::Broadcast { content, echo: false, idempotency_key: None })
         }
         None => Ok(Command::Echo { text: text.to_owned(), json }),
     }

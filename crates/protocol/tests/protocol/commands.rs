@@ -6,13 +6,13 @@ use fanwire_protocol::{
     ChannelName, Command, Content, Decoded, Dialect, ErrorCode, Incoming, Request, RequestId, command::MAX_ID_LENGTH,
 };
 
-fn channel(name: &str) -> ChannelName {
+pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
 /// Both encodings of the keys and values `json` ask the same; only the content keeps the form it came in.
 #[track_caller]
-fn check(json: &str, id: Option<RequestId>, expected: impl Fn(fn(&str) -> Content) -> Command) {
+pub(crate) fn check(json: &str, id: Option<RequestId>, expected: impl Fn(fn(&str) -> Content) -> Command) {
     let request = |content| Decoded::Request(Request { id: id.clone(), command: expected(content) });
     assert_eq!(decode_json(json), request(|json| Content::json(json).unwrap()));
     let as_message_pack = request(|json| Content::message_pack(&message_pack(json)).unwrap());
@@ -24,6 +24,7 @@ fn every_command_is_read_in_both_encodings() {
     let one = Some(RequestId::Unsigned(1));
     check(r#"{"type":"subscribe","id":1,"channel":"news"}"#, one.clone(), |_| Command::Subscribe {
         channel: channel("news"),
+        recover: None,
     });
     check(r#"{"channel":"news","id":1,"type":"unsubscribe"}"#, one, |_| Command::Unsubscribe {
         channel: channel("news"),
@@ -32,19 +33,23 @@ fn every_command_is_read_in_both_encodings() {
         channel: channel("a:b"),
         content: content(r#"{"x":[1,null]}"#),
         echo: true,
+        idempotency_key: None,
     });
     check(r#"{"type":"publish","channel":"a","content":"x","echo":false}"#, None, |content| Command::Publish {
         channel: channel("a"),
         content: content(r#""x""#),
         echo: false,
+        idempotency_key: None,
     });
     check(r#"{"type":"broadcast","content":null}"#, None, |content| Command::Broadcast {
         content: content("null"),
         echo: false,
+        idempotency_key: None,
     });
     check(r#"{"type":"broadcast","content":1.5,"echo":true}"#, None, |content| Command::Broadcast {
         content: content("1.5"),
         echo: true,
+        idempotency_key: None,
     });
 }
 
@@ -71,7 +76,11 @@ fn an_id_is_an_integer_of_64_bits_or_a_short_text() {
 fn bytes_are_base64_in_json_and_binary_in_message_pack() {
     let broadcast = Decoded::Request(Request {
         id: None,
-        command: Command::Broadcast { content: Content::binary(Bytes::from_static(&[1, 2, 3])), echo: false },
+        command: Command::Broadcast {
+            content: Content::binary(Bytes::from_static(&[1, 2, 3])),
+            echo: false,
+            idempotency_key: None,
+        },
     });
     assert_eq!(decode_json(r#"{"type":"broadcast","content_base64":"AQID"}"#), broadcast);
     assert_eq!(
@@ -86,7 +95,7 @@ fn check_refused(json: &str, id: Option<u64>, code: ErrorCode, message: &str) {
 }
 
 #[track_caller]
-fn check_bad_json(json: &str, id: Option<u64>, message: &str) {
+pub(crate) fn check_bad_json(json: &str, id: Option<u64>, message: &str) {
     check_refused(json, id, ErrorCode::BadRequest, message);
 }
 
@@ -106,7 +115,7 @@ fn what_is_no_command_is_refused_with_the_place() {
 
 #[test]
 fn an_unknown_command_is_told_the_known_ones() {
-    let known = "known are subscribe, unsubscribe, publish, broadcast, ping";
+    let known = "known are subscribe, unsubscribe, publish, broadcast, recover_broadcast, history, ping";
     let code = ErrorCode::UnknownCommand;
     check_refused(r#"{"type":"pub","limit":1,"id":7}"#, Some(7), code, &format!("unknown command \"pub\": {known}"));
     let long = format!(r#"{{"type":"{}\n"}}"#, "é".repeat(1000));
@@ -115,7 +124,7 @@ fn an_unknown_command_is_told_the_known_ones() {
 
 #[test]
 fn keys_are_held_against_the_command() {
-    let subscribe = "the keys of \"subscribe\" are type, id, channel";
+    let subscribe = "the keys of \"subscribe\" are type, id, channel, recover";
     check_bad_json(
         r#"{"type":"subscribe","channel":"a","content":1,"id":7}"#,
         Some(7),
@@ -130,7 +139,7 @@ fn keys_are_held_against_the_command() {
     check_bad_json(
         r#"{"type":"broadcast","content":1,"channel":"a"}"#,
         None,
-        "unknown key \"channel\": the keys of \"broadcast\" are type, id, content, content_base64, echo",
+        "unknown key \"channel\": the keys of \"broadcast\" are type, id, content, content_base64, echo, idempotency_key",
     );
     check_bad_json(r#"{"type":"subscribe","id":7}"#, Some(7), "missing key \"channel\" in subscribe");
     check_bad_json(r#"{"type":"publish","channel":"a"}"#, None, "missing key \"content\" in publish");
@@ -209,14 +218,14 @@ fn depth_overflows_no_stack_wherever_it_is() {
 }
 
 #[track_caller]
-fn check_bad_message_pack(hex: &str, id: Option<u64>, message: &str) {
+pub(crate) fn check_bad_message_pack(hex: &str, id: Option<u64>, message: &str) {
     let expected = (id.map(RequestId::Unsigned), ErrorCode::BadRequest, message.to_owned());
     assert_eq!(refused(decode_message_pack(&bytes(hex))), expected, "{hex}");
 }
 
 /// `"type":"ping"`, `"id":7` and the keys alone, in MessagePack.
 const PING: &str = "a474797065 a470696e67";
-const ID: &str = "a26964 07";
+pub(crate) const ID: &str = "a26964 07";
 const CONTENT: &str = "a474797065 a962726f616463617374 a7636f6e74656e74";
 
 #[test]
@@ -259,7 +268,8 @@ fn message_pack_content_is_refused_with_its_place_in_the_message() {
 fn message_pack_has_no_base64() {
     let (_, code, message) =
         refused(decode_message_pack(&message_pack(r#"{"type":"broadcast","content_base64":"AQID"}"#)));
-    let expected = "unknown key \"content_base64\": the keys of \"broadcast\" are type, id, content, echo";
+    let expected =
+        "unknown key \"content_base64\": the keys of \"broadcast\" are type, id, content, echo, idempotency_key";
     assert_eq!((code, message.as_str()), (ErrorCode::BadRequest, expected));
 }
 

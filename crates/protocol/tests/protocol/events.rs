@@ -3,12 +3,22 @@
 use crate::support::{bytes, payload};
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, Dialect, Dialects, ErrorCode, Event, NodeId, Publication, RequestId, Target,
+    ChannelName, ConnectionId, Content, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
+    RequestId, Target,
 };
+use std::sync::Arc;
 
-fn welcome() -> Event {
+fn welcome(broadcast: Option<Position>) -> Event {
     let node = NodeId::from_random(5);
-    Event::Welcome { connection: ConnectionId(node, 1), node, version: "0.1.0", heartbeat: 20.0 }
+    Event::Welcome { connection: ConnectionId(node, 1), node, version: "0.1.0", heartbeat: 20.0, broadcast }
+}
+
+fn at(offset: u64) -> Position {
+    Position { epoch: Epoch::parse("aB3").unwrap(), offset }
+}
+
+fn channel(name: &str) -> Target {
+    Target::Channel(ChannelName::parse(name).unwrap())
 }
 
 #[track_caller]
@@ -23,7 +33,7 @@ fn check(event: Event, json: &str, message_pack: &str) {
 #[test]
 fn events_keep_their_bytes() {
     check(
-        welcome(),
+        welcome(None),
         r#"{"type":"welcome","connection":[5,1],"node":5,"version":"0.1.0","heartbeat":20.0}"#,
         "85 a474797065 a777656c636f6d65 aa636f6e6e656374696f6e 920501 a46e6f6465 05 a776657273696f6e a5302e312e30 \
          a9686561727462656174 cb4034000000000000",
@@ -57,6 +67,80 @@ fn events_keep_their_bytes() {
     );
 }
 
+/// The keys and values of a position with the epoch `aB3`, up to its offset, in MessagePack.
+const PLACE: &str = "a565706f6368 a3614233 a66f6666736574";
+
+const OK: &str = "a474797065 a26f6b a26964 01";
+
+#[test]
+fn events_about_histories_keep_their_bytes() {
+    let id = || RequestId::Unsigned(1);
+    check(
+        welcome(Some(at(9))),
+        r#"{"type":"welcome","connection":[5,1],"node":5,"version":"0.1.0","heartbeat":20.0,"broadcast":{"epoch":"aB3","offset":9}}"#,
+        &format!(
+            "86 a474797065 a777656c636f6d65 aa636f6e6e656374696f6e 920501 a46e6f6465 05 a776657273696f6e a5302e312e30 \
+             a9686561727462656174 cb4034000000000000 a962726f616463617374 82 {PLACE} 09"
+        ),
+    );
+    check(
+        Event::Published { id: id(), position: at(300) },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":300}"#,
+        &format!("84 {OK} {PLACE} cd012c"),
+    );
+    check(
+        Event::Subscribed { id: id(), position: at(17), recovered: None },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":17}"#,
+        &format!("84 {OK} {PLACE} 11"),
+    );
+    check(
+        Event::Subscribed { id: id(), position: at(0), recovered: Some(true) },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":0,"recovered":true}"#,
+        &format!("85 {OK} {PLACE} 00 a97265636f7665726564 c3"),
+    );
+    check(
+        Event::Subscribed { id: id(), position: at(u64::MAX), recovered: Some(false) },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":18446744073709551615,"recovered":false}"#,
+        &format!("85 {OK} {PLACE} cfffffffffffffffff a97265636f7665726564 c2"),
+    );
+    let Target::Channel(news) = channel("news") else { panic!("no channel") };
+    check(
+        Event::Lost { channel: Some(news), position: at(55) },
+        r#"{"type":"lost","channel":"news","epoch":"aB3","offset":55}"#,
+        &format!("84 a474797065 a46c6f7374 a76368616e6e656c a46e657773 {PLACE} 37"),
+    );
+    check(
+        Event::Lost { channel: None, position: at(55) },
+        r#"{"type":"lost","epoch":"aB3","offset":55}"#,
+        &format!("83 a474797065 a46c6f7374 {PLACE} 37"),
+    );
+}
+
+#[test]
+fn a_part_of_a_history_has_each_content_in_the_form_of_the_encoding() {
+    let contents = [
+        Content::json("[1, 2]").unwrap(),
+        Content::message_pack(&bytes("81 a161 01")).unwrap(),
+        Content::binary(Bytes::from_static(&[0xff, 0])),
+    ];
+    let publications = (4..)
+        .zip(contents)
+        .map(|(offset, content)| Arc::new(Publication::new(channel("news"), content).at(at(offset))));
+    check(
+        Event::History { id: RequestId::Unsigned(1), position: at(19), publications: publications.collect() },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":19,"publications":[{"offset":4,"content":[1, 2]},{"offset":5,"content":{"a":1}},{"offset":6,"content_base64":"/wA="}]}"#,
+        &format!(
+            "85 {OK} {PLACE} 13 ac7075626c69636174696f6e73 93 82 a66f6666736574 04 a7636f6e74656e74 920102 \
+             82 a66f6666736574 05 a7636f6e74656e74 81a16101 82 a66f6666736574 06 a7636f6e74656e74 c402ff00"
+        ),
+    );
+    check(
+        Event::History { id: RequestId::Unsigned(1), position: at(0), publications: Vec::new() },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":0,"publications":[]}"#,
+        &format!("85 {OK} {PLACE} 00 ac7075626c69636174696f6e73 90"),
+    );
+}
+
 #[test]
 fn echoes_are_plain_alone() {
     let echo = Event::Echo { text: "x".to_owned(), json: false };
@@ -67,7 +151,12 @@ fn echoes_are_plain_alone() {
 
 #[track_caller]
 fn check_publication(target: Target, content: Content, json: &str, message_pack: &str) {
-    let (dialects, publication) = (Dialects::default(), Publication::new(target, content));
+    check_frames(Publication::new(target, content), json, message_pack);
+}
+
+#[track_caller]
+fn check_frames(publication: Publication, json: &str, message_pack: &str) {
+    let dialects = Dialects::default();
     assert_eq!(payload(publication.frame(Dialect::Json, &dialects).unwrap()), (1, json.as_bytes()));
     let frame = publication.frame(Dialect::MessagePack, &dialects).unwrap();
     assert_eq!(payload(frame), (2, &bytes(message_pack)[..]));
@@ -78,7 +167,7 @@ const BROADCAST: &str = "82 a474797065 a962726f616463617374 a7636f6e74656e74";
 #[test]
 fn publications_keep_their_bytes() {
     check_publication(
-        Target::Channel(ChannelName::parse("a\"\\b").unwrap()),
+        channel("a\"\\b"),
         Content::json(" {\"x\": 1.50}").unwrap(),
         r#"{"type":"message","channel":"a\"\\b","content":{"x": 1.50}}"#,
         "83 a474797065 a76d657373616765 a76368616e6e656c a461225c62 a7636f6e74656e74 81a178cb3ff8000000000000",
@@ -95,6 +184,39 @@ fn publications_keep_their_bytes() {
         r#"{"type":"broadcast","content_base64":"/wA="}"#,
         &format!("{BROADCAST} c402ff00"),
     );
+}
+
+#[test]
+fn publications_with_a_place_keep_their_bytes() {
+    check_frames(
+        Publication::new(channel("news"), Content::json("1").unwrap()).at(at(18)),
+        r#"{"type":"message","channel":"news","offset":18,"content":1}"#,
+        "84 a474797065 a76d657373616765 a76368616e6e656c a46e657773 a66f6666736574 12 a7636f6e74656e74 01",
+    );
+    check_frames(
+        Publication::new(Target::Broadcast, Content::binary(Bytes::from_static(&[0xff, 0]))).at(at(10)),
+        r#"{"type":"broadcast","offset":10,"content_base64":"/wA="}"#,
+        "83 a474797065 a962726f616463617374 a66f6666736574 0a a7636f6e74656e74 c402ff00",
+    );
+}
+
+#[test]
+fn a_publication_that_is_given_a_place_gets_new_frames() {
+    let (dialects, publication) = (Dialects::default(), Publication::new(Target::Broadcast, Content::string("x")));
+    let before = publication.frame(Dialect::Json, &dialects).cloned();
+    assert_ne!(publication.at(at(1)).frame(Dialect::Json, &dialects).cloned(), before);
+}
+
+#[test]
+fn publications_are_equal_by_what_they_say_and_where() {
+    let publication = |offset| Publication::new(channel("a"), Content::string("x")).at(at(offset));
+    let encoded = publication(1);
+    encoded.frame(Dialect::Json, &Dialects::default());
+    assert_eq!(encoded, publication(1));
+    assert_ne!(publication(1), publication(2));
+    assert_ne!(publication(1), Publication::new(channel("a"), Content::string("x")));
+    assert_ne!(publication(1), Publication::new(channel("b"), Content::string("x")).at(at(1)));
+    assert_ne!(publication(1), Publication::new(channel("a"), Content::string("y")).at(at(1)));
 }
 
 #[test]

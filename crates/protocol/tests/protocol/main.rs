@@ -4,6 +4,7 @@
 mod commands;
 mod content;
 mod events;
+mod histories;
 mod plain;
 mod properties;
 mod readme;

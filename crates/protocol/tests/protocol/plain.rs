@@ -3,8 +3,8 @@
 use crate::support::{bytes, decode, payload, refused};
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, Content, Decoded, Dialect, Dialects, ErrorCode, Event, Incoming, Publication, Request,
-    RequestId, Target, TemplateTexts, Templates,
+    ChannelName, Command, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, Incoming, Position,
+    Publication, Request, RequestId, Target, TemplateTexts, Templates,
 };
 
 fn decode_plain(text: &str) -> Decoded {
@@ -15,7 +15,7 @@ fn decode_plain(text: &str) -> Decoded {
 
 #[track_caller]
 fn check_broadcast(text: &str, content: &str) {
-    let command = Command::Broadcast { content: Content::json(content).unwrap(), echo: false };
+    let command = Command::Broadcast { content: Content::json(content).unwrap(), echo: false, idempotency_key: None };
     assert_eq!(decode_plain(text), Decoded::Request(Request { id: None, command }));
 }
 
@@ -114,6 +114,22 @@ fn broadcasts_are_written_for_people() {
     check_text(message_pack("c402ff00"), "广播消息: /wA=");
 }
 
+fn position() -> Position {
+    Position { epoch: Epoch::parse("e").unwrap(), offset: 7 }
+}
+
+#[test]
+fn a_broadcast_with_a_place_reads_like_one_without() {
+    let publication = Publication::new(Target::Broadcast, Content::string("x")).at(position());
+    check_text(publication.frame(Dialect::Plain, &Dialects::default()).cloned(), "广播消息: x");
+}
+
+#[test]
+fn commands_of_the_native_dialects_are_texts_like_any_other() {
+    check_echo(r#"{"type":"recover_broadcast","epoch":"e","offset":7}"#, true);
+    check_broadcast(r#"{"type":"broadcast","content":1,"idempotency_key":5}"#, "1");
+}
+
 #[test]
 fn answers_and_failures_have_texts_and_other_events_none() {
     let encode = |event| Dialects::default().encode(Dialect::Plain, &event);
@@ -127,6 +143,10 @@ fn answers_and_failures_have_texts_and_other_events_none() {
     let silent = [
         Event::Ok { id: RequestId::Unsigned(1) },
         Event::Pong { id: None },
+        Event::Published { id: RequestId::Unsigned(1), position: position() },
+        Event::Subscribed { id: RequestId::Unsigned(1), position: position(), recovered: Some(false) },
+        Event::History { id: RequestId::Unsigned(1), position: position(), publications: Vec::new() },
+        Event::Lost { channel: None, position: position() },
         Event::Gap { seconds: 1.0 },
         Event::Dropped { count: 1 },
     ];

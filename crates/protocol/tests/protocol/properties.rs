@@ -1,13 +1,13 @@
 //! What holds for every input.
 
 use crate::{
-    strategies::{channel, content, counted, event, id, message_pack, value},
+    strategies::{channel, content, counted, event, id, message_pack, position, value},
     support::{decode, payload},
 };
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, Content, ContentKind, Decoded, Dialect, Dialects, ErrorCode, Event, Incoming, Publication,
-    Request, RequestId, Target, content::MAX_DEPTH, dialect,
+    ChannelName, Command, Content, ContentKind, Decoded, Dialect, Dialects, ErrorCode, Event, IdempotencyKey, Incoming,
+    Position, Publication, Request, RequestId, Target, command::MAX_LIMIT, content::MAX_DEPTH, dialect,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -51,13 +51,25 @@ fn equal_as_singles(one: &Value, other: &Value) -> bool {
 /// The keys and values of `command` as a client would send them.
 fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value {
     let mut message = match command {
-        Command::Subscribe { channel } | Command::Unsubscribe { channel } => json!({"channel": channel.as_str()}),
+        Command::Subscribe { channel, .. } | Command::Unsubscribe { channel } => json!({"channel": channel.as_str()}),
         Command::Publish { channel, echo, .. } => {
             json!({"channel": channel.as_str(), "content": content, "echo": echo})
         }
         Command::Broadcast { echo, .. } => json!({"content": content, "echo": echo}),
+        Command::RecoverBroadcast { position } => serde_json::to_value(position).unwrap(),
+        Command::History { channel, limit, reverse, .. } => {
+            json!({"channel": channel.as_str(), "limit": limit, "reverse": reverse})
+        }
         Command::Ping | Command::Echo { .. } => json!({}),
     };
+    match command {
+        Command::Subscribe { recover: Some(position), .. } => message["recover"] = json!(position),
+        Command::History { since: Some(position), .. } => message["since"] = json!(position),
+        Command::Publish { idempotency_key: Some(key), .. } | Command::Broadcast { idempotency_key: Some(key), .. } => {
+            message["idempotency_key"] = key.as_str().into();
+        }
+        _ => {}
+    }
     message["type"] = command.label().into();
     if let Some(id) = id {
         message["id"] = serde_json::to_value(id).unwrap();
@@ -65,14 +77,43 @@ fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value 
     message
 }
 
-fn commands(channel: ChannelName, content: Content, echo: bool) -> [Command; 5] {
+/// What a command may have besides its channel and content.
+#[derive(Debug, Clone)]
+struct Options {
+    flag: bool,
+    key: Option<IdempotencyKey>,
+    place: Option<Position>,
+    position: Position,
+    limit: u32,
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let key = "\\PC{1,16}".prop_filter_map("too long", |text| IdempotencyKey::new(&text));
+    let place = prop::option::of(position());
+    (any::<bool>(), prop::option::of(key), place, position(), 1..=MAX_LIMIT)
+        .prop_map(|(flag, key, place, position, limit)| Options { flag, key, place, position, limit })
+}
+
+fn commands(channel: ChannelName, content: Content, options: Options) -> [Command; 7] {
+    let Options { flag, key, place, position, limit } = options;
     [
-        Command::Subscribe { channel: channel.clone() },
+        Command::Subscribe { channel: channel.clone(), recover: place.clone() },
         Command::Unsubscribe { channel: channel.clone() },
-        Command::Publish { channel, content: content.clone(), echo },
-        Command::Broadcast { content, echo },
+        Command::History { channel: channel.clone(), since: place, limit, reverse: flag },
+        Command::Publish { channel, content: content.clone(), echo: flag, idempotency_key: key.clone() },
+        Command::Broadcast { content, echo: flag, idempotency_key: key },
+        Command::RecoverBroadcast { position },
         Command::Ping,
     ]
+}
+
+/// Whether it is refused, as a message with the id 1.
+fn is_refused(decoded: &Decoded) -> bool {
+    match decoded {
+        Decoded::Request(request) => assert_eq!(request.id, Some(RequestId::Unsigned(1))),
+        Decoded::Refused { id, .. } => assert_eq!(id, &Some(RequestId::Unsigned(1))),
+    }
+    matches!(decoded, Decoded::Refused { .. })
 }
 
 fn decode_everywhere(bytes: &[u8]) {
@@ -101,15 +142,15 @@ proptest! {
 
     #[test]
     fn every_command_is_read_in_both_encodings(
-        channel in channel(), value in value(), echo: bool, id in prop::option::of(id())
+        channel in channel(), value in value(), options in options(), id in prop::option::of(id())
     ) {
         let (text, packed) = (value.to_string(), rmp_serde::to_vec(&value).unwrap());
-        for command in commands(channel.clone(), Content::json(&text).unwrap(), echo) {
+        for command in commands(channel.clone(), Content::json(&text).unwrap(), options.clone()) {
             let message = spelled(&command, id.as_ref(), &value).to_string();
             let expected = Decoded::Request(Request { id: id.clone(), command });
             prop_assert_eq!(decode(Dialect::Json, Incoming::Text(&message)), expected);
         }
-        for command in commands(channel, Content::message_pack(&packed).unwrap(), echo) {
+        for command in commands(channel, Content::message_pack(&packed).unwrap(), options) {
             let message = rmp_serde::to_vec(&spelled(&command, id.as_ref(), &value)).unwrap();
             let expected = Decoded::Request(Request { id: id.clone(), command });
             prop_assert_eq!(decode(Dialect::MessagePack, Incoming::Binary(&message)), expected);
@@ -130,6 +171,26 @@ proptest! {
     }
 
     #[test]
+    fn what_stands_under_a_key_of_a_place_is_a_place_or_refused(value in value(), limit: u64) {
+        for (kind, key, value) in [
+            ("subscribe", "recover", &value),
+            ("history", "since", &value),
+            ("history", "since", &json!({"epoch": value, "offset": 1})),
+            ("history", "since", &json!({"epoch": "a", "offset": 1, "x": value})),
+            ("history", "limit", &json!(limit)),
+            ("publish", "idempotency_key", &value),
+        ] {
+            let mut message = json!({"type": kind, "channel": "a", "id": 1, key: value});
+            if kind == "publish" {
+                message["content"] = Value::Null;
+            }
+            let in_json = decode(Dialect::Json, Incoming::Text(&message.to_string()));
+            let packed = decode(Dialect::MessagePack, Incoming::Binary(&rmp_serde::to_vec(&message).unwrap()));
+            prop_assert_eq!(is_refused(&in_json), is_refused(&packed));
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_are_decoded_without_a_panic(bytes in vec(any::<u8>(), 0..300)) {
         decode_everywhere(&bytes);
         let _ = Content::from_parts(ContentKind::Json, Bytes::copy_from_slice(&bytes));
@@ -140,12 +201,20 @@ proptest! {
     fn damaged_commands_are_decoded_without_a_panic(
         value in value(), at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()
     ) {
-        let message = json!({"type": "publish", "channel": "a", "id": 1, "content": value});
-        for mut bytes in [message.to_string().into_bytes(), rmp_serde::to_vec(&message).unwrap()] {
-            decode_everywhere(&bytes[..cut.index(bytes.len())]);
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            decode_everywhere(&bytes);
+        let place = json!({"epoch": "e1", "offset": 7});
+        let messages = [
+            json!({"type": "publish", "channel": "a", "id": 1, "content": value, "idempotency_key": "k"}),
+            json!({"type": "subscribe", "channel": "a", "id": 1, "recover": place}),
+            json!({"type": "history", "channel": "a", "since": place, "limit": 10, "reverse": true}),
+            json!({"type": "recover_broadcast", "epoch": "e1", "offset": 7}),
+        ];
+        for message in messages {
+            for mut bytes in [message.to_string().into_bytes(), rmp_serde::to_vec(&message).unwrap()] {
+                decode_everywhere(&bytes[..cut.index(bytes.len())]);
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                decode_everywhere(&bytes);
+            }
         }
     }
 
@@ -187,11 +256,14 @@ proptest! {
     }
 
     #[test]
-    fn no_frame_is_longer_than_the_estimate(content in content(), channel in channel()) {
+    fn no_frame_is_longer_than_the_estimate(
+        content in content(), channel in channel(), position in prop::option::of(position())
+    ) {
         let dialects = Dialects::default();
         let estimate = content.longest_form() + ENVELOPE;
         for target in [Target::Broadcast, Target::Channel(channel)] {
             let publication = Publication::new(target, content.clone());
+            let publication = position.clone().into_iter().fold(publication, Publication::at);
             let frames = dialect::ALL.into_iter().filter_map(|dialect| publication.frame(dialect, &dialects));
             let longest = frames.map(Bytes::len).max().unwrap();
             prop_assert!(longest <= estimate, "{} > {}: {:?}", longest, estimate, publication);

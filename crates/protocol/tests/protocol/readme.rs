@@ -2,10 +2,11 @@
 
 use crate::support::{bytes, decode_json, decode_message_pack, payload};
 use fanwire_protocol::{
-    ConnectionId, Content, Decoded, Dialect, Dialects, ErrorCode, Event, NodeId, Publication, RequestId, Target,
-    TemplateTexts, channel, close, command, content, dialect, error,
+    ConnectionId, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
+    RequestId, Target, TemplateTexts, channel, close, command, content, dialect, error, position,
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 const README: &str = include_str!("../../README.md");
 
@@ -22,12 +23,53 @@ fn blocks(language: &str) -> Vec<(usize, String)> {
     blocks
 }
 
+fn place() -> Position {
+    Position { epoch: Epoch::parse("e").unwrap(), offset: 7 }
+}
+
+fn welcome(broadcast: Option<Position>) -> Event {
+    let node = NodeId::from_random(1);
+    Event::Welcome { connection: ConnectionId(node, 1), node, version: "0.1.0", heartbeat: 20.0, broadcast }
+}
+
+/// The events about histories.
+fn events_of_histories() -> [Event; 7] {
+    let (id, position) = (|| RequestId::Unsigned(1), place);
+    let publications = vec![Arc::new(Publication::new(news(), Content::string("x")).at(place()))];
+    [
+        welcome(Some(place())),
+        Event::Published { id: id(), position: position() },
+        Event::Subscribed { id: id(), position: position(), recovered: None },
+        Event::Subscribed { id: id(), position: position(), recovered: Some(true) },
+        Event::History { id: id(), position: position(), publications },
+        Event::Lost { channel: Some(channel::ChannelName::parse("news").unwrap()), position: position() },
+        Event::Lost { channel: None, position: position() },
+    ]
+}
+
+fn news() -> Target {
+    Target::Channel(channel::ChannelName::parse("news").unwrap())
+}
+
+/// Publications with and without a place.
+fn publications() -> [Publication; 6] {
+    let (text, binary) = (|| Content::string("x"), || Content::binary(vec![1].into()));
+    [
+        Publication::new(news(), text()),
+        Publication::new(news(), text()).at(place()),
+        Publication::new(news(), binary()).at(place()),
+        Publication::new(Target::Broadcast, text()),
+        Publication::new(Target::Broadcast, binary()),
+        Publication::new(Target::Broadcast, text()).at(place()),
+    ]
+}
+
 /// Every event, as the JSON dialect writes it.
 fn events() -> Vec<Value> {
-    let (dialects, node) = (Dialects::default(), NodeId::from_random(1));
+    let dialects = Dialects::default();
     let id = Some(RequestId::Unsigned(1));
     let events = [
-        Event::Welcome { connection: ConnectionId(node, 1), node, version: "0.1.0", heartbeat: 20.0 },
+        welcome(None),
         Event::Ok { id: RequestId::Unsigned(1) },
         Event::Error { id: id.clone(), code: ErrorCode::Internal, message: String::new() },
         Event::Pong { id },
@@ -35,13 +77,9 @@ fn events() -> Vec<Value> {
         Event::Gap { seconds: 1.0 },
         Event::Dropped { count: 1 },
     ];
-    let events = events.iter().map(|event| dialects.encode(Dialect::Json, event).unwrap());
-    let channel = || Target::Channel(channel::ChannelName::parse("news").unwrap());
-    let publications = [
-        Publication::new(channel(), Content::string("x")),
-        Publication::new(Target::Broadcast, Content::string("x")),
-        Publication::new(Target::Broadcast, Content::binary(vec![1].into())),
-    ];
+    let events = events.into_iter().chain(events_of_histories());
+    let events = events.map(|event| dialects.encode(Dialect::Json, &event).unwrap());
+    let publications = publications();
     let publications = publications.iter().map(|one| one.frame(Dialect::Json, &dialects).cloned().unwrap());
     events.chain(publications).map(|frame| serde_json::from_slice(payload(&frame).1).unwrap()).collect()
 }
@@ -116,6 +154,9 @@ fn every_catalogue_is_complete() {
     for event in events() {
         check(&format!("\n| `{}` |", event["type"].as_str().unwrap()));
     }
+    for label in command::LABELS.iter().filter(|label| !matches!(**label, "echo" | "invalid")) {
+        check(&format!("\n| `{label}` |"));
+    }
 }
 
 #[test]
@@ -127,5 +168,8 @@ fn texts_and_bounds_are_those_of_the_code() {
     check(&format!("1 to {} printable ASCII characters", channel::MAX_LENGTH));
     check(&format!("Names that begin with `{}` are reserved", channel::RESERVED_PREFIX));
     check(&format!("or a string of at most {}\nbytes", command::MAX_ID_LENGTH));
+    check(&format!("`limit` (1 to {}, default {})", command::MAX_LIMIT, command::DEFAULT_LIMIT));
+    check(&format!("(1 to {} bytes of text)", command::MAX_KEY_LENGTH));
+    check(&format!("(1 to {} ASCII letters and digits)", position::MAX_EPOCH));
     check(&format!("more than {} arrays and objects inside each other", content::MAX_DEPTH));
 }

@@ -1,8 +1,11 @@
 //! Contents, commands and events of every shape.
 
-use fanwire_protocol::{ChannelName, ConnectionId, Content, Event, NodeId, RequestId, error};
+use fanwire_protocol::{
+    ChannelName, ConnectionId, Content, Epoch, Event, NodeId, Position, Publication, RequestId, Target, error,
+};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -80,15 +83,46 @@ pub(crate) fn id() -> impl Strategy<Value = RequestId> {
     ]
 }
 
+pub(crate) fn position() -> impl Strategy<Value = Position> {
+    ("[a-zA-Z0-9]{1,32}", any::<u64>())
+        .prop_map(|(epoch, offset)| Position { epoch: Epoch::parse(&epoch).unwrap(), offset })
+}
+
+/// A page of a channel's history. Nothing is binary: that has another key in JSON.
+fn publications() -> impl Strategy<Value = Vec<Arc<Publication>>> {
+    let publication = (channel(), value(), position()).prop_map(|(channel, value, position)| {
+        let content = Content::json(&value.to_string()).unwrap();
+        Arc::new(Publication::new(Target::Channel(channel), content).at(position))
+    });
+    vec(publication, 0..20)
+}
+
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let node = any::<u64>().prop_map(NodeId::from_random);
     prop_oneof![
-        (node, any::<u64>(), 0.0..1e6).prop_map(|(node, sequence, heartbeat)| Event::Welcome {
-            connection: ConnectionId(node, sequence),
-            node,
-            version: "0.1.0",
-            heartbeat,
+        (node, any::<u64>(), 0.0..1e6, prop::option::of(position())).prop_map(
+            |(node, sequence, heartbeat, broadcast)| {
+                Event::Welcome {
+                    connection: ConnectionId(node, sequence),
+                    node,
+                    version: "0.1.0",
+                    heartbeat,
+                    broadcast,
+                }
+            }
+        ),
+        (id(), position()).prop_map(|(id, position)| Event::Published { id, position }),
+        (id(), position(), any::<Option<bool>>()).prop_map(|(id, position, recovered)| Event::Subscribed {
+            id,
+            position,
+            recovered
         }),
+        (id(), position(), publications()).prop_map(|(id, position, publications)| Event::History {
+            id,
+            position,
+            publications
+        }),
+        (prop::option::of(channel()), position()).prop_map(|(channel, position)| Event::Lost { channel, position }),
         id().prop_map(|id| Event::Ok { id }),
         (prop::option::of(id()), prop::sample::select(error::ALL.to_vec()), any::<String>())
             .prop_map(|(id, code, message)| Event::Error { id, code, message }),

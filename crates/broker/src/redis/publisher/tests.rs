@@ -2,13 +2,18 @@
 
 use super::*;
 use crate::{
-    Accepted, PublishError,
+    Accepted, PublishError, Retention,
     metrics::RedisMetrics,
-    redis::ticket::{ANSWER_WITHIN, Ticket},
+    redis::{
+        keep::Keep,
+        names::Names,
+        ticket::{ANSWER_WITHIN, Ticket},
+    },
 };
+use fanwire_protocol::{ChannelName, Target};
 use prometheus::Registry;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::JoinSet,
@@ -24,6 +29,7 @@ fn check_fitting(lengths: &[usize], expected: usize) {
     let job = |length: &usize| Job {
         name: "c".into(),
         payload: vec![0; *length],
+        keep: None,
         ticket: Ticket::new(Arc::clone(&metrics)).0,
     };
     assert_eq!(fitting(&lengths.iter().map(job).collect::<Vec<_>>()), expected);
@@ -62,7 +68,7 @@ impl Rig {
     async fn publish(&self, n: usize, padding: usize) -> Accepted {
         let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
         let payload = format!("<{n}>{}", "x".repeat(padding)).into_bytes();
-        self.jobs.send(Job { name: "c".into(), payload, ticket }).await.unwrap();
+        self.jobs.send(Job { name: "c".into(), payload, keep: None, ticket }).await.unwrap();
         accepted
     }
 
@@ -93,7 +99,7 @@ async fn what_a_frozen_redis_never_got_is_unavailable_and_the_rest_may_be_delive
             PublishError::Timeout => unanswered.push(n),
         }
     }
-    assert!(since.elapsed() < ANSWER_WITHIN + std::time::Duration::from_millis(10));
+    assert!(since.elapsed() < ANSWER_WITHIN + Duration::from_millis(10));
     assert_eq!(unanswered, (0..MAX_IN_FLIGHT).collect::<Vec<_>>());
     assert_eq!(unavailable.len(), 100);
     assert!(rig.read().await.iter().all(|n| unanswered.contains(n)));
@@ -127,17 +133,17 @@ async fn each_gets_the_answer_to_its_own() {
         rig.far.read_buf(&mut asked).await.unwrap();
     }
     rig.far.write_all(b":7\r\n-NOPERM no\r\n:0\r\n:1\r\n").await.unwrap();
-    assert_eq!(good.await.unwrap(), Ok(()));
+    assert_eq!(good.await.unwrap(), Ok(None));
     let refused = PublishError::Unavailable("Redis refused it: NOPERM no".to_owned());
     assert_eq!(bad.await.unwrap(), Err(refused));
-    assert_eq!(last.await.unwrap(), Ok(()));
+    assert_eq!(last.await.unwrap(), Ok(None));
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_leaves_no_question_open() {
     let Rig { jobs, far, mut tasks, metrics } = Rig::new(1024 * 1024).await;
     let (ticket, accepted) = Ticket::new(metrics);
-    jobs.send(Job { name: "c".into(), payload: Vec::new(), ticket }).await.unwrap();
+    jobs.send(Job { name: "c".into(), payload: Vec::new(), keep: None, ticket }).await.unwrap();
     while jobs.capacity() < QUEUE {
         tokio::task::yield_now().await;
     }
@@ -145,4 +151,116 @@ async fn a_connection_that_breaks_leaves_no_question_open() {
     assert_eq!(accepted.await.unwrap(), Err(PublishError::Timeout));
     while tasks.join_next().await.is_some() {}
     assert!(jobs.is_closed());
+}
+
+const KNOWN_PLACE: &[u8] = b"*2\r\n$2\r\nep\r\n:7\r\n";
+const UNKNOWN: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
+
+impl Rig {
+    async fn keep(&self, channel: &str, n: usize) -> Accepted {
+        let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
+        let target = Target::Channel(ChannelName::parse(channel).unwrap());
+        let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
+        let names = Names::new("fanwire", 0);
+        let keep = Some(Keep::new(&names, &target, retention, None));
+        let (name, payload) = (names.target(&target), format!("<{n}>").into_bytes());
+        self.jobs.send(Job { name, payload, keep, ticket }).await.unwrap();
+        accepted
+    }
+
+    /// The commands up to the one that publishes `last`: whether each has a script's text, its hash, or none, and what
+    /// it publishes.
+    async fn commands(&mut self, last: usize) -> Vec<(String, usize)> {
+        let mut bytes = Vec::new();
+        let end = format!("<{last}>");
+        while !bytes.windows(end.len()).any(|window| window == end.as_bytes()) {
+            self.far.read_buf(&mut bytes).await.unwrap();
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let mut commands = Vec::new();
+        for line in text.lines() {
+            if matches!(line, "EVAL" | "EVALSHA" | "PUBLISH") {
+                commands.push((line.to_owned(), 0));
+            } else if let Some(n) = line.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+                commands.last_mut().unwrap().1 = n.parse().unwrap();
+            }
+        }
+        commands
+    }
+
+    async fn answer(&mut self, replies: &[&[u8]]) {
+        self.far.write_all(&replies.concat()).await.unwrap();
+    }
+}
+
+fn commands(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
+    expected.iter().map(|(command, n)| ((*command).to_owned(), *n)).collect()
+}
+
+async fn offset(accepted: Accepted) -> u64 {
+    accepted.await.unwrap().unwrap().unwrap().offset
+}
+
+#[tokio::test]
+async fn what_redis_missed_is_sent_again_in_order_and_before_what_is_later() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let (first, second) = (rig.keep("a", 1).await, rig.keep("a", 2).await);
+    assert_eq!(rig.commands(2).await, commands(&[("EVAL", 1), ("EVALSHA", 2)]));
+    rig.answer(&[KNOWN_PLACE, KNOWN_PLACE]).await;
+    assert_eq!((offset(first).await, offset(second).await), (7, 7));
+
+    let missed = [rig.keep("a", 3).await, rig.keep("b", 4).await];
+    let plain = rig.publish(5, 0).await;
+    assert_eq!(rig.commands(5).await, commands(&[("EVALSHA", 3), ("EVALSHA", 4), ("PUBLISH", 5)]));
+    rig.answer(&[UNKNOWN]).await;
+    // Of the next batch, which is on its way when the script turns out to be unknown.
+    let next = rig.keep("a", 6).await;
+    assert_eq!(rig.commands(6).await, commands(&[("EVALSHA", 6)]));
+    rig.answer(&[UNKNOWN, b":1\r\n"]).await;
+    assert_eq!(plain.await.unwrap(), Ok(None));
+    let later = rig.publish(7, 0).await;
+    rig.answer(&[UNKNOWN]).await;
+    let again = [("EVAL", 3), ("EVALSHA", 4), ("EVALSHA", 6), ("PUBLISH", 7)];
+    assert_eq!(rig.commands(7).await, commands(&again));
+    rig.answer(&[KNOWN_PLACE, KNOWN_PLACE, KNOWN_PLACE, b":1\r\n"]).await;
+    for accepted in missed.into_iter().chain([next]) {
+        assert_eq!(offset(accepted).await, 7);
+    }
+    assert_eq!(later.await.unwrap(), Ok(None));
+}
+
+#[tokio::test]
+async fn what_was_overtaken_in_its_channel_is_refused() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let (overtaken, other, taken) = (rig.keep("a", 1).await, rig.keep("b", 2).await, rig.keep("a", 3).await);
+    rig.commands(3).await;
+    rig.answer(&[UNKNOWN, UNKNOWN, KNOWN_PLACE]).await;
+    assert!(matches!(overtaken.await.unwrap(), Err(PublishError::Unavailable(_))));
+    assert_eq!(offset(taken).await, 7);
+    assert_eq!(rig.commands(2).await, commands(&[("EVAL", 2)]));
+    rig.answer(&[KNOWN_PLACE]).await;
+    assert_eq!(offset(other).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_redis_missed_before_it_froze_is_unavailable_in_time() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let missed = rig.keep("a", 1).await;
+    rig.commands(1).await;
+    let unanswered = rig.publish(2, 0).await;
+    rig.commands(2).await;
+    rig.answer(&[UNKNOWN]).await;
+    let since = Instant::now();
+    assert!(matches!(missed.await.unwrap(), Err(PublishError::Unavailable(_))));
+    assert_eq!(unanswered.await.unwrap(), Err(PublishError::Timeout));
+    assert!(since.elapsed() < ANSWER_WITHIN + Duration::from_millis(10));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_place_may_be_a_publication() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let accepted = rig.keep("a", 1).await;
+    rig.commands(1).await;
+    rig.answer(&[b"+OK\r\n"]).await;
+    assert_eq!(accepted.await.unwrap(), Err(PublishError::Timeout));
 }

@@ -1,11 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::{
-    Delivery, Feed, FeedItem, feed,
-    metrics::RedisMetrics,
-    redis::{Endpoint, RedisConfig},
-};
+use crate::{Delivery, Feed, FeedItem, feed, metrics::RedisMetrics, redis::RedisConfig};
 use fanwire_protocol::{Content, NodeId, Publication, Target};
 use prometheus::Registry;
 use std::time::Duration;
@@ -29,10 +25,9 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let (node, prefix) = (NodeId::from_random(1), "fanwire".to_owned());
-        let config = RedisConfig { url: "redis://127.0.0.1".to_owned(), prefix, node };
+        let config = RedisConfig::single("redis://127.0.0.1", "fanwire", NodeId::from_random(1));
         let metrics = RedisMetrics::register(&Registry::new()).unwrap();
-        Self::with(Arc::new(Shared::new(&config, &Endpoint::parse(&config).unwrap(), metrics)))
+        Self::with(Arc::new(Shared::new(&config, 0, metrics)))
     }
 
     fn with(shared: Arc<Shared>) -> Self {

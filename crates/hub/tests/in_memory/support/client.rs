@@ -1,8 +1,8 @@
 //! A connection: its session's side towards the shard, and its peer's end of the socket.
 
 use super::{Frame, channel, probe::Probe, settle, text};
-use fanwire_hub::{Activity, ConnectionKey, Interest, ShardHandle, transport::PipeReader};
-use fanwire_protocol::{CloseReason, ConnectionId};
+use fanwire_hub::{Activity, ConnectionKey, Interest, Joined, ShardHandle, transport::PipeReader};
+use fanwire_protocol::{CloseReason, ConnectionId, Position};
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 use tokio::io::{AsyncReadExt, DuplexStream};
 
@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 pub(crate) struct Client {
     pub(crate) id: ConnectionId,
     pub(crate) key: ConnectionKey,
+    /// Where it stands among broadcasts.
+    pub(crate) place: Option<Position>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) transport: Arc<Probe>,
     pub(crate) shard: ShardHandle,
@@ -26,6 +28,7 @@ impl Client {
     pub(crate) fn new(
         shard: ShardHandle,
         key: ConnectionKey,
+        place: Option<Position>,
         id: ConnectionId,
         index: usize,
         activity: Arc<Activity>,
@@ -35,13 +38,21 @@ impl Client {
         interest: Arc<Interest>,
     ) -> Self {
         let (received, closed) = (Vec::new(), false);
-        Self { id, key, activity, transport, shard, interest, index, session, peer, received, closed }
+        Self { id, key, place, activity, transport, shard, interest, index, session, peer, received, closed }
     }
 
     /// Joins a channel; the answer is `joined NAME`.
     pub(crate) async fn join(&self, name: &str) {
         let subscription = self.interest.subscribe(&channel(name), self.index);
         self.shard.join(self.key, subscription, Some(text(&format!("joined {name}")).bytes())).await.unwrap();
+    }
+
+    /// Joins a channel with a history at a place; the answer is `joined NAME`. Whether it is live.
+    pub(crate) fn join_at(&self, name: &str, place: Position) -> impl Future<Output = bool> + Send + use<> {
+        let subscription = self.interest.subscribe(&channel(name), self.index);
+        let answer = Some(text(&format!("joined {name}")).bytes());
+        let joined = self.shard.join_at(self.key, subscription, place, answer);
+        async { matches!(joined.await.unwrap(), Joined::Live) }
     }
 
     /// Leaves a channel; the answer is `left NAME`.

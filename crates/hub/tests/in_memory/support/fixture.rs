@@ -1,8 +1,8 @@
 //! A running hub.
 
-use super::{Client, Frame, gate::Gate, probe::Probe};
+use super::{Client, gate::Gate, probe::Probe};
 use fanwire_hub::{Activity, Admission, Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ConnectionId, Delivery, Dialect, Dialects, NodeId};
+use fanwire_protocol::{ConnectionId, Delivery, Dialect, Dialects, Event, NodeId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
     sync::{
@@ -78,7 +78,7 @@ impl Fixture {
         shard: usize,
         dialect: Dialect,
         capacity: usize,
-        greeting: Option<Frame>,
+        greeting: Option<Event>,
     ) -> Client {
         let (pipe, session, peer) = Pipe::new(capacity);
         let (transport, activity) = (Probe::new(pipe), Arc::new(Activity::default()));
@@ -88,11 +88,11 @@ impl Fixture {
             dialect,
             transport: Arc::clone(&transport) as _,
             activity: Arc::clone(&activity),
-            greeting: greeting.map(|frame| frame.bytes()),
+            greeting,
         };
         let handle = self.hub.shards()[shard].clone();
-        let key = handle.connect(admission).await.unwrap();
-        Client::new(handle, key, id, shard, activity, transport, session, peer, Arc::clone(self.hub.interest()))
+        let (key, place) = handle.connect(admission).await.unwrap();
+        Client::new(handle, key, place, id, shard, activity, transport, session, peer, Arc::clone(self.hub.interest()))
     }
 
     /// `count` JSON connections that have joined `channel`.

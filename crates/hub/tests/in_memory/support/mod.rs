@@ -4,11 +4,13 @@ mod client;
 mod fixture;
 mod frame;
 mod gate;
+mod place;
 mod probe;
 
 pub(crate) use client::Client;
 pub(crate) use fixture::{Fixture, settle};
 pub(crate) use frame::{Frame, text};
+pub(crate) use place::{Place, Placed, has, place, placed, placed_of, position};
 
 use fanwire_protocol::{ChannelName, ConnectionId, Content, Delivery, Publication, Target};
 use std::{fmt::Display, sync::Arc};

@@ -59,7 +59,7 @@ async fn what_comes_behind_the_peers_close_is_not_carried_out() {
     let mut client = fixture.connect().await;
     let last = [masked(1, PUBLISH.as_bytes()), masked(8, &[]), masked(1, PUBLISH.as_bytes())].concat();
     client.send_raw(&last).await;
-    calls.take_in().await.1.send(Ok(())).unwrap();
+    calls.take_in().await.1.send(Ok(None)).unwrap();
     let frames = client.frames().await;
     assert_eq!(frames.last(), Some(&Frame::Close(None)));
     client.vanish().await;

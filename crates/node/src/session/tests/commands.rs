@@ -28,7 +28,7 @@ fn ok(id: i64) -> Value {
 }
 
 fn error(id: i64, code: ErrorCode) -> Value {
-    json!({ "type": "error", "id": id, "code": code })
+    json!({ "type": "error", "id": id, "code": code.as_str() })
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 mod closing;
 mod commands;
 mod framing;
+mod history;
 mod panics;
 mod publishing;
 mod reading;

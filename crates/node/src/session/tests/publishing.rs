@@ -33,7 +33,7 @@ async fn publications_reach_the_broker_in_order_without_waiting_for_answers() {
         outcomes.push(outcome);
     }
     // The answers keep the order too, whichever outcome is known first.
-    outcomes.into_iter().rev().for_each(|outcome| outcome.send(Ok(())).unwrap());
+    outcomes.into_iter().rev().for_each(|outcome| outcome.send(Ok(None)).unwrap());
     for number in 0..MAX_UNANSWERED {
         assert_eq!(client.event().await, ok(number));
     }
@@ -57,9 +57,9 @@ async fn an_answer_waits_for_those_before_it() {
     let mut client = fixture.connect().await;
     publish(&mut client, 1..=2).await;
     let (first, second) = (calls.take_in().await.1, calls.take_in().await.1);
-    second.send(Ok(())).unwrap();
+    second.send(Ok(None)).unwrap();
     assert_eq!(client.frames().await, []);
-    first.send(Ok(())).unwrap();
+    first.send(Ok(None)).unwrap();
     assert_eq!(client.event().await, ok(1));
     assert_eq!(client.event().await, ok(2));
 }
@@ -80,7 +80,7 @@ async fn beyond_64_unanswered_publications_the_socket_is_not_read() {
     assert_eq!(client.stuff(&ping).await, 0, "the socket is read");
     assert_eq!(client.frames().await, []);
 
-    waiting.remove(0).send(Ok(())).unwrap();
+    waiting.remove(0).send(Ok(None)).unwrap();
     assert_eq!(client.event().await, ok(0));
     assert_eq!(client.event().await, json!({ "type": "pong" }));
     settle().await;
@@ -98,7 +98,7 @@ async fn the_65th_publication_waits_for_the_first_answer() {
     }
     settle().await;
     assert!(calls.is_empty());
-    waiting.remove(0).send(Ok(())).unwrap();
+    waiting.remove(0).send(Ok(None)).unwrap();
     assert_eq!(calls.take_in().await.0, "64");
     settle().await;
     assert!(calls.is_empty());

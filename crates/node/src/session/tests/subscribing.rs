@@ -38,7 +38,7 @@ async fn a_subscription_that_waits_does_not_delay_answers_of_earlier_publication
     let (_, published) = calls.take_in().await;
     client.send(SUBSCRIBE).await;
     let (_, confirmed) = calls.subscribe().await;
-    published.send(Ok(())).unwrap();
+    published.send(Ok(None)).unwrap();
     assert_eq!(client.event().await, ok(0));
     confirmed.send(Ok(())).unwrap();
     assert_eq!(client.event().await, ok(1));
@@ -54,7 +54,7 @@ async fn commands_behind_a_subscription_wait_for_it() {
     settle().await;
     assert!(calls.is_empty());
     confirmed.send(Ok(())).unwrap();
-    calls.take_in().await.1.send(Ok(())).unwrap();
+    calls.take_in().await.1.send(Ok(None)).unwrap();
     assert_eq!([client.event().await, client.event().await], [ok(1), ok(2)]);
 }
 

@@ -1,0 +1,206 @@
+//! The way to Redis, checked: which servers, which certificates, and how to find the primary.
+
+use crate::redis::{
+    endpoint::Endpoint,
+    names::is_prefix,
+    sentinel::{Found, Sentinels},
+    settings::{InvalidRedisConfig, RedisConfig, RedisServers},
+    tls::TlsFiles,
+};
+use std::fmt;
+use tokio_rustls::TlsConnector;
+
+/// Where Redis listens unless told otherwise.
+const REDIS_PORT: u16 = 6379;
+
+/// How a node gets to Redis.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    pub(super) servers: Servers,
+    tls: TlsFiles,
+}
+
+/// Whom to connect to.
+#[derive(Debug, Clone)]
+pub(super) enum Servers {
+    Single(Endpoint),
+    Sentinel(Sentinels),
+}
+
+impl Servers {
+    pub(super) fn parse(servers: &RedisServers) -> Result<Self, InvalidRedisConfig> {
+        Ok(match servers {
+            RedisServers::Single(url) => Self::Single(Endpoint::parse(url, REDIS_PORT)?),
+            RedisServers::Sentinel { sentinels, master } => Self::Sentinel(Sentinels::parse(sentinels, master)?),
+        })
+    }
+}
+
+/// The server that is to be used now.
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
+    /// What Sentinels said of it.
+    pub(super) found: Option<Found>,
+}
+
+impl Access {
+    pub(super) fn new(config: &RedisConfig) -> Result<Self, InvalidRedisConfig> {
+        if !is_prefix(&config.prefix) {
+            return Err(InvalidRedisConfig::Prefix(config.prefix.clone()));
+        }
+        let access = Self { servers: Servers::parse(&config.servers)?, tls: config.tls.clone() };
+        access.check_tls()?;
+        Ok(access)
+    }
+
+    /// Reads the certificates though nothing is connected yet, so that a wrong one is told at the start.
+    fn check_tls(&self) -> Result<(), InvalidRedisConfig> {
+        match self.wants_tls() {
+            true => Ok(self.tls.load().map(drop)?),
+            false if self.tls.is_empty() => Ok(()),
+            false => Err(InvalidRedisConfig::UnusedTls),
+        }
+    }
+
+    fn wants_tls(&self) -> bool {
+        self.endpoints().any(Endpoint::wants_tls)
+    }
+
+    /// Certificates as they are now: they are renewed while a node runs.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(super) async fn tls(&self) -> Result<Option<TlsConnector>, String> {
+        if !self.wants_tls() {
+            return Ok(None);
+        }
+        let files = self.tls.clone();
+        match tokio::task::spawn_blocking(move || files.load()).await {
+            Ok(loaded) => loaded.map(Some).map_err(|error| error.to_string()),
+            Err(failure) => Err(format!("can't read certificates: {failure}")),
+        }
+    }
+
+    /// The server to connect to now.
+    ///
+    /// # Errors
+    ///
+    /// When nobody says which that is, and why.
+    pub(super) async fn target(&self, tls: Option<&TlsConnector>) -> Result<Target, String> {
+        match &self.servers {
+            Servers::Single(endpoint) => Ok(Target { endpoint: endpoint.clone(), found: None }),
+            Servers::Sentinel(sentinels) => {
+                let found = sentinels.find(tls).await?;
+                let endpoint = sentinels.master.at(found.host.clone(), found.port);
+                Ok(Target { endpoint, found: Some(found) })
+            }
+        }
+    }
+
+    /// Resolves, with a reason, when another server than the one that was `found` is the primary.
+    pub(super) async fn moved(self, found: Option<Found>) -> String {
+        match (&self.servers, found) {
+            (Servers::Sentinel(sentinels), Some(found)) => sentinels.moved(found, || self.tls()).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn database(&self) -> i64 {
+        self.login().database()
+    }
+
+    /// Who the node is at Redis.
+    pub(super) fn user(&self) -> &str {
+        self.login().user()
+    }
+
+    /// What has the login at Redis, if not the address.
+    fn login(&self) -> &Endpoint {
+        match &self.servers {
+            Servers::Single(endpoint) => endpoint,
+            Servers::Sentinel(sentinels) => &sentinels.master,
+        }
+    }
+
+    /// `text` without any of the passwords.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        self.endpoints().fold(text.to_owned(), |text, endpoint| endpoint.scrub(&text))
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let sentinels = match &self.servers {
+            Servers::Single(_) => [].as_slice(),
+            Servers::Sentinel(sentinels) => sentinels.endpoints.as_slice(),
+        };
+        std::iter::once(self.login()).chain(sentinels)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.servers {
+            Servers::Single(endpoint) => endpoint.fmt(f),
+            Servers::Sentinel(sentinels) => sentinels.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use fanwire_protocol::NodeId;
+
+    fn config(servers: RedisServers, tls: TlsFiles) -> RedisConfig {
+        RedisConfig { servers, tls, prefix: "fanwire".to_owned(), node: NodeId::from_random(1) }
+    }
+
+    fn sentinel(sentinels: &[&str], master: &str) -> RedisServers {
+        let sentinels = sentinels.iter().map(ToString::to_string).collect();
+        RedisServers::Sentinel { sentinels, master: master.to_owned() }
+    }
+
+    #[track_caller]
+    fn bad(servers: RedisServers, tls: TlsFiles, expected: &str) {
+        let error = Access::new(&config(servers, tls)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_prefix_that_would_break_names_is_refused() {
+        let config = RedisConfig::single("redis://127.0.0.1", "fan{wire}", NodeId::from_random(1));
+        assert_eq!(config.check(), Err(InvalidRedisConfig::Prefix("fan{wire}".to_owned())));
+    }
+
+    #[test]
+    fn certificates_are_checked_before_anything_is_connected() {
+        let single = |url: &str| RedisServers::Single(url.to_owned());
+        let ca = |path: &str| TlsFiles { ca: Some(path.into()), ..TlsFiles::default() };
+        bad(single("redis://127.0.0.1"), ca("/ca.pem"), "no URL asks for TLS");
+        bad(single("rediss://127.0.0.1"), ca("/nowhere/ca.pem"), "/nowhere/ca.pem: can't be read");
+        bad(single("rediss://127.0.0.1"), ca(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), "no certificate");
+        let half = TlsFiles { key: Some("key.pem".into()), ..TlsFiles::default() };
+        bad(single("rediss://127.0.0.1"), half, "needs its key");
+    }
+
+    #[test]
+    fn what_is_wrong_with_sentinels_is_named() {
+        let none = TlsFiles::default;
+        bad(sentinel(&[], "main"), none(), "no Sentinel is named");
+        bad(sentinel(&["redis://s1", "redis://:secret@s2/x"], "main"), none(), "Sentinel number 2");
+        bad(sentinel(&["redis://s1"], ""), none(), "not the name of a primary");
+        bad(sentinel(&["redis://s1"], "my master"), none(), "not the name of a primary");
+        bad(sentinel(&["redis://s1"], "redis://:secret@main:6379"), none(), "takes no port");
+        bad(sentinel(&["redis://s1"], "unix:///main?pass=secret"), none(), "not the name of a primary");
+    }
+
+    #[test]
+    fn passwords_are_shown_nowhere() {
+        let config = config(sentinel(&["redis://:secret1@s1"], "redis://:secret2@main"), TlsFiles::default());
+        let access = Access::new(&config).unwrap();
+        let shown = format!("{config:?} {access:?} {access} {}", access.scrub("args: 'secret2' 'secret1'"));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The groups `namespaces` and `broadcast`: what is kept of publications.
+
+use super::setting::{Visitor, any, within};
+use fanwire_protocol::channel::DEFAULT_NAMESPACE;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+/// How many publications a history may keep.
+const SIZES: RangeInclusive<usize> = 0..=100_000;
+
+/// For how long a history may be kept.
+const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+
+/// The longest name of a namespace, in bytes.
+const MAX_NAME: usize = 32;
+
+/// What the keys of all namespaces begin with.
+const GROUP: &str = "namespaces";
+
+/// What is kept of a channel's publications, or of the broadcasts.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    /// How many publications at most; 0 keeps none.
+    pub(crate) size: usize,
+    /// How long after the newest publication all of it is kept.
+    pub(crate) ttl: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { size: 0, ttl: Duration::from_secs(300) }
+    }
+}
+
+impl History {
+    fn visit(&mut self, group: &str, visitor: &mut impl Visitor) {
+        visitor.setting(&format!("{group}.history.size"), &mut self.size, within(SIZES));
+        visitor.setting(&format!("{group}.history.ttl"), &mut self.ttl, within(TIMES));
+    }
+}
+
+/// The options of all channels whose names begin alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Namespace {
+    /// What is kept of each channel's publications.
+    pub(crate) history: History,
+    /// Whether clients may resume at a place in a history.
+    pub(crate) recover: bool,
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self { history: History::default(), recover: true }
+    }
+}
+
+/// All namespaces by their names.
+#[derive(Debug, Clone)]
+pub(crate) struct Namespaces(pub(crate) BTreeMap<String, Namespace>);
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self::named([DEFAULT_NAMESPACE.to_owned()])
+    }
+}
+
+impl Namespaces {
+    /// Namespaces of these names, with the options that they have unless they are given others.
+    pub(super) fn named(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| (name, Namespace::default())).collect())
+    }
+
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        for (name, Namespace { history, recover }) in &mut self.0 {
+            let group = format!("{GROUP}.{name}");
+            history.visit(&group, visitor);
+            visitor.setting(&format!("{group}.recover"), recover, any);
+        }
+    }
+}
+
+/// The broadcasts to all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Broadcast {
+    /// What is kept of them.
+    pub(crate) history: History,
+}
+
+impl Broadcast {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.history.visit("broadcast", visitor);
+    }
+}
+
+/// The namespace that `key` names or lies in, and what follows it.
+pub(super) fn split(key: &str) -> Option<(&str, &str)> {
+    let rest = key.strip_prefix(GROUP)?.strip_prefix('.')?;
+    Some(rest.split_at(rest.find('.').unwrap_or(rest.len())))
+}
+
+/// `key` as it would be in another namespace; any other key as it is.
+pub(super) fn within_namespace(key: &str, name: &str) -> String {
+    split(key).map_or_else(|| key.to_owned(), |(_, rest)| format!("{GROUP}.{name}{rest}"))
+}
+
+/// `key` as it would be in the namespace that always is; any other key as it is.
+pub(super) fn in_default(key: &str) -> String {
+    within_namespace(key, DEFAULT_NAMESPACE)
+}
+
+/// What is wrong with the name of a namespace, or nothing.
+pub(super) fn invalid(name: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let valid = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed);
+    (!valid).then(|| format!("{name:?} can't name a namespace: 1 to {MAX_NAME} letters, digits, '-' and '_' can"))
+}

@@ -1,0 +1,144 @@
+//! What arrives as JSON objects for programs.
+
+use crate::failure::Failure;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use fanwire_client::{Closed, Content, Error, Event, Outcome, Position, Recovery, Refusal, Welcome};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{fmt::Write, time::Duration};
+
+/// An event as a line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Object<'a> {
+    Message {
+        channel: &'a str,
+        #[serde(flatten)]
+        place: Option<&'a Position>,
+        #[serde(flatten)]
+        payload: Payload<'a>,
+    },
+    Broadcast {
+        #[serde(flatten)]
+        place: Option<&'a Position>,
+        #[serde(flatten)]
+        payload: Payload<'a>,
+    },
+    Lost {
+        channel: Option<&'a str>,
+        #[serde(flatten)]
+        place: Option<&'a Position>,
+    },
+    Recovering {
+        channel: &'a str,
+        messages: u64,
+        #[serde(flatten)]
+        place: &'a Position,
+    },
+    Gap {
+        seconds: f64,
+    },
+    Dropped {
+        count: u64,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+    },
+    Disconnected {
+        code: Option<u16>,
+        reason: String,
+    },
+    Reconnected {
+        connection: (u64, u64),
+        node: u64,
+        seconds: f64,
+        recovered: usize,
+        unknown: usize,
+        lost: usize,
+        broadcasts: &'static str,
+    },
+    SubscriptionLost {
+        channel: &'a str,
+        code: &'a str,
+        message: &'a str,
+    },
+}
+
+/// A content under the key of its form, JSON as it was received.
+#[derive(Serialize)]
+enum Payload<'a> {
+    #[serde(rename = "content")]
+    Json(&'a RawValue),
+    #[serde(rename = "content_base64")]
+    Base64(String),
+}
+
+/// `event` as a JSON object on a line, if there is one for it.
+pub(super) fn as_json(event: &Event) -> Result<Option<String>, Failure> {
+    let object = match event {
+        Event::Message { channel, content, position } => {
+            Object::Message { channel, place: position.as_ref(), payload: payload(content)? }
+        }
+        Event::Broadcast { content, position } => {
+            Object::Broadcast { place: position.as_ref(), payload: payload(content)? }
+        }
+        Event::Lost { channel, position } => Object::Lost { channel: channel.as_deref(), place: position.as_ref() },
+        Event::Gap { duration } => Object::Gap { seconds: duration.as_secs_f64() },
+        Event::Dropped { count } => Object::Dropped { count: *count },
+        Event::Refused(Refusal { code, message }) => Object::Error { code, message },
+        Event::Disconnected { reason: Error::Closed(Closed { code, reason }) } => {
+            Object::Disconnected { code: *code, reason: reason.clone() }
+        }
+        Event::Disconnected { reason } => Object::Disconnected { code: None, reason: reason.to_string() },
+        Event::Reconnected { welcome, away, recovery } => reconnected(welcome, *away, recovery),
+        Event::SubscriptionLost { channel, refusal: Refusal { code, message } } => {
+            Object::SubscriptionLost { channel, code, message }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(object.line()?))
+}
+
+/// That so many messages of `channel` follow, from `place` on.
+pub(super) fn recovering(channel: &str, messages: u64, place: &Position) -> Result<String, Failure> {
+    Object::Recovering { channel, messages, place }.line()
+}
+
+fn reconnected(welcome: &Welcome, away: Duration, recovery: &Recovery) -> Object<'static> {
+    let Recovery { recovered, unknown, lost, .. } = *recovery;
+    let broadcasts = match recovery.broadcasts {
+        Outcome::Recovered => "recovered",
+        Outcome::Unknown => "unknown",
+        Outcome::Lost => "lost",
+    };
+    let (connection, node, seconds) = (welcome.connection, welcome.node, away.as_secs_f64());
+    Object::Reconnected { connection, node, seconds, recovered, unknown, lost, broadcasts }
+}
+
+impl Object<'_> {
+    fn line(&self) -> Result<String, Failure> {
+        Ok(escaped(&serde_json::to_string(self)?))
+    }
+}
+
+fn payload(content: &Content) -> Result<Payload<'_>, serde_json::Error> {
+    Ok(match content {
+        Content::Json(json) => Payload::Json(json.parse()?),
+        Content::Binary(bytes) => Payload::Base64(STANDARD.encode(bytes)),
+    })
+}
+
+/// The JSON text `json` without what terminals take as commands. JSON has control characters only in strings, and of
+/// those only such as have this escape.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
