@@ -9,6 +9,7 @@ import pytest
 from harness.haproxy import HAProxy
 from harness.nginx import Nginx
 from harness.node import Node
+from harness.ports import free_port
 from harness.redis_server import RedisServer
 from harness.sentinels import Trio
 
@@ -113,3 +114,9 @@ def trio(tmp_path_factory):
         yield trio.start()
     finally:
         trio.end()
+
+
+@pytest.fixture
+def address() -> int:
+    """The port at which one node after the other listens."""
+    return free_port()

@@ -328,6 +328,14 @@ async def test_broadcasts_are_recovered_up_to_the_welcome(cluster):
             assert (await client.receive())["content"] == 151
 
 
+def check_complete(readers, last: int) -> None:
+    """Nothing is missing or doubled up to `last`, and nobody was told of a loss."""
+    for reader in readers:
+        have = [number for number in reader.contents if number <= last]
+        assert have == list(range(have[0], last + 1)), reader.name
+        assert not reader.lost
+
+
 async def test_a_cut_link_loses_nothing_for_those_who_stay(cluster, redis):
     readers = [Reader([cluster[number % 2]], f"reader {number}") for number in range(4)]
     async with Stream(cluster[0]).flowing() as stream:
@@ -339,10 +347,7 @@ async def test_a_cut_link_loses_nothing_for_those_who_stay(cluster, redis):
             await stream.more()
             last = stream.acknowledged[-1]
             await asyncio.gather(*(reader.has(last) for reader in readers))
-    for reader in readers:
-        have = [number for number in reader.contents if number <= last]
-        assert have == list(range(have[0], last + 1)), reader.name
-        assert not reader.lost
+    check_complete(readers, last)
     assert sum(node.metrics().value("fanwire_fills_total", result="filled") for node in cluster) > 0
     assert lost_total(cluster) == 0
 
@@ -362,10 +367,7 @@ async def test_a_redis_that_hangs_loses_nothing(cluster, redis):
             await stream.more()
             last = stream.acknowledged[-1]
             await asyncio.gather(*(reader.has(last) for reader in readers))
-    for reader in readers:
-        have = [number for number in reader.contents if number <= last]
-        assert have == list(range(have[0], last + 1)), reader.name
-        assert not reader.lost
+    check_complete(readers, last)
     assert readers[0].recovered == [True]
 
 

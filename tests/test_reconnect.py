@@ -6,16 +6,9 @@ import pytest
 
 from harness.command import Command, run
 from harness.node import Node
-from harness.ports import free_port
 from harness.waiting import wait_until
 
 REFUSED, NOT_CONNECTED, TIMED_OUT = 1, 3, 4
-
-
-@pytest.fixture
-def address() -> int:
-    """The port at which one node after the other listens."""
-    return free_port()
 
 
 @pytest.fixture

@@ -7,18 +7,11 @@ import pytest
 from harness.clients import native
 from harness.command import Command, run
 from harness.node import Node
-from harness.ports import free_port
 from harness.waiting import wait_until
 
 REFUSED, USAGE = 1, 2
 HISTORY = {"namespaces__chat__history__size": 100, "broadcast__history__size": 100}
 SOON = {"drain__grace": "0s", "drain__window": "0s"}
-
-
-@pytest.fixture
-def address() -> int:
-    """The port at which one node after the other listens."""
-    return free_port()
 
 
 @pytest.fixture

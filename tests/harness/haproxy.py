@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from . import process
+from . import http_request, process
 from .ports import free_port
 from .waiting import wait_until
 
@@ -51,13 +51,7 @@ class HAProxy:
 
     def get(self, path: str, port: int | None = None) -> tuple[int, str]:
         """Status and body of an ordinary request."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=15)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
+        return http_request.get(port or self.port, path, within=15)
 
     def output(self) -> str:
         """Everything that it has written, its log too."""

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import process
+from . import http_request, process
 from .metrics import Metrics
 from .ports import free_port
 from .waiting import wait_until
@@ -159,13 +159,7 @@ class Node:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a request to the internal port."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.internal_port, timeout=5)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
+        return http_request.get(self.internal_port, path, within=5)
 
     def files(self) -> int:
         """How many files and sockets it has open."""
