@@ -79,8 +79,8 @@ async fn who_can_not_resume_is_told_and_begins_at_the_newest() {
     assert_eq!(fixture.metric("fanwire_recoveries_total", "incomplete"), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_client_recovers_without_being_closed_and_its_pings_are_answered() {
+/// A publisher of 900 messages, and a client that reads slowly and has asked for all of them.
+async fn slow_recovery() -> (Fixture, Client, Client) {
     let fixture = fixture(Settings { outbox_limit: 8192, message_limit: 4096, ..Settings::default() });
     let mut publisher = fixture.connect().await;
     publish(&mut publisher, 1..=900).await;
@@ -89,6 +89,12 @@ async fn a_slow_client_recovers_without_being_closed_and_its_pings_are_answered(
             .clone();
     let mut slow = fixture.connect_narrow(512).await;
     slow.send(&subscribe(Some((&epoch, 0))).to_string()).await;
+    (fixture, publisher, slow)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_recovers_without_being_closed_and_its_pings_are_answered() {
+    let (fixture, mut publisher, mut slow) = slow_recovery().await;
     settle().await;
     publish(&mut publisher, 901..=950).await;
     slow.send_raw(&masked(9, b"alive")).await;
@@ -118,14 +124,7 @@ async fn a_slow_client_recovers_without_being_closed_and_its_pings_are_answered(
 
 #[tokio::test(start_paused = true)]
 async fn unsubscribing_ends_a_recovery_under_way() {
-    let fixture = fixture(Settings { outbox_limit: 8192, message_limit: 4096, ..Settings::default() });
-    let mut publisher = fixture.connect().await;
-    publish(&mut publisher, 1..=900).await;
-    let epoch =
-        ask(&mut publisher, json!({ "type": "history", "id": 2, "channel": "kept:1", "limit": 1 })).await["epoch"]
-            .clone();
-    let mut slow = fixture.connect_narrow(512).await;
-    slow.send(&subscribe(Some((&epoch, 0))).to_string()).await;
+    let (fixture, _publisher, mut slow) = slow_recovery().await;
     slow.send(r#"{"type":"unsubscribe","id":2,"channel":"kept:1"}"#).await;
     assert_eq!(slow.event().await["recovered"], true);
     let rest = slow.frames().await;
