@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from harness.clients import CODECS, Json, native
-from harness.load import Deadline
-from harness.waiting import until
+from harness.waiting import Deadline, until
 
 KEPT = {"namespaces__kept__history__size": 20_000, "namespaces__kept__history__ttl": "10m"}
 BROADCASTS = {"broadcast__history__size": 1000}

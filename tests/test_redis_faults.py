@@ -10,8 +10,8 @@ from websockets.exceptions import InvalidStatus
 
 from harness.clients import Json, MessagePack, native, plain
 from harness.ledger import Ledger
-from harness.load import Deadline, Publisher, Subscriber
-from harness.waiting import until
+from harness.load import Publisher, Subscriber
+from harness.waiting import Deadline, until
 
 FULL = bool(os.environ.get("TESTS_FULL"))
 # Delivery resumes within 3 s of Redis being back. A machine that does other work as well gets more.

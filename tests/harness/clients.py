@@ -10,6 +10,8 @@ import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
+from .waiting import Deadline
+
 # Far more than any answer takes, so that only what never comes fails.
 PATIENCE = 15.0
 
@@ -63,10 +65,8 @@ class Native:
 
     async def next(self, within: float = PATIENCE) -> dict:
         """The next event off the socket."""
-        try:
-            return self.codec.decode(await asyncio.wait_for(self.socket.recv(), within))
-        except asyncio.TimeoutError:
-            raise AssertionError(f"no event within {within} s") from None
+        async with Deadline(within, "an event"):
+            return self.codec.decode(await self.socket.recv())
 
     async def receive(self, within: float = PATIENCE) -> dict:
         """The next event, those put aside first."""
@@ -122,10 +122,8 @@ class Plain:
 
     async def receive(self, within: float = PATIENCE) -> str:
         """The next text."""
-        try:
-            message = await asyncio.wait_for(self.socket.recv(), within)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"no text within {within} s") from None
+        async with Deadline(within, "a text"):
+            message = await self.socket.recv()
         assert isinstance(message, str), f"plain answers are texts, this is {message!r}"
         return message
 

@@ -5,6 +5,7 @@ from collections import deque
 
 from .clients import Native
 from .ledger import Ledger, Reader
+from .waiting import Deadline
 
 _BATCH = 5
 _PAUSE = 0.02
@@ -66,29 +67,6 @@ class Publisher:
 
     def end(self) -> None:
         self._answers.cancel()
-
-
-class Deadline:
-    """Fails when its body takes longer; for Python without `asyncio.timeout`."""
-
-    def __init__(self, seconds: float, what: str):
-        self.seconds = seconds
-        self.what = what
-        self._late = False
-
-    async def __aenter__(self):
-        task = asyncio.current_task()
-
-        def expire():
-            self._late = True
-            task.cancel()
-
-        self._timer = asyncio.get_running_loop().call_later(self.seconds, expire)
-
-    async def __aexit__(self, kind, *_):
-        self._timer.cancel()
-        if self._late and kind is asyncio.CancelledError:
-            raise AssertionError(f"not within {self.seconds} s: {self.what}")
 
 
 class Subscriber:

@@ -32,3 +32,30 @@ async def until(condition, what: str, within: float = 10.0):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within} s: {what} (last seen: {value!r})")
         await asyncio.sleep(_PAUSE)
+
+
+class Deadline:
+    """Fails when its body takes longer; for Python without `asyncio.timeout`.
+
+    Unlike `asyncio.wait_for` before Python 3.12 it never swallows a cancellation that comes together with a result, so
+    that a task that waits in a loop always ends when it is told to.
+    """
+
+    def __init__(self, seconds: float, what: str):
+        self.seconds = seconds
+        self.what = what
+        self._late = False
+
+    async def __aenter__(self):
+        task = asyncio.current_task()
+
+        def expire():
+            self._late = True
+            task.cancel()
+
+        self._timer = asyncio.get_running_loop().call_later(self.seconds, expire)
+
+    async def __aexit__(self, kind, *_):
+        self._timer.cancel()
+        if self._late and kind is asyncio.CancelledError:
+            raise AssertionError(f"not within {self.seconds} s: {self.what}")
