@@ -10,7 +10,7 @@ import pytest
 from harness.clients import CODECS, Json, MessagePack, crowd, native, plain
 from harness.ledger import Ledger
 from harness.load import Publisher, Subscriber
-from harness.waiting import until
+from harness.waiting import Deadline, until
 
 FULL = bool(os.environ.get("TESTS_FULL"))
 CROWD = 1000 if FULL else 100
@@ -126,13 +126,14 @@ async def test_publications_keep_their_order_everywhere_while_others_come_and_go
             codec = list(CODECS.values())[number // 2 % 2]
             client = await stack.enter_async_context(native(nodes[number % 2], codec))
             subscribers.append(await Subscriber.join(client, f"subscriber {number}", "news", ledger))
+            stack.callback(subscribers[-1].end)
         publishers = []
         for number in range(PUBLISHERS):
             client = await stack.enter_async_context(native(nodes[number % 2], MessagePack if number % 3 else Json))
             publishers.append(Publisher(client, f"p{number}", "news", ledger))
-        churn = asyncio.create_task(_churn(nodes))
-        connections = lambda: sum(node.metrics().value("fanwire_connections") for node in nodes)
-        await until(lambda: connections() > 20 + PUBLISHERS, "the first who come and go")
+            stack.callback(publishers[-1].end)
+        churn = Churn(nodes)
+        await churn.begun()
         await asyncio.gather(*(publisher.burst(MESSAGES) for publisher in publishers))
         for publisher in publishers:
             await publisher.settled(within=120)
@@ -140,26 +141,45 @@ async def test_publications_keep_their_order_everywhere_while_others_come_and_go
         for subscriber in subscribers:
             await until(lambda: len(subscriber.reader.received) >= total, f"all at {subscriber.reader.name}", 120)
             subscriber.check_running()
-        await churn
+        await churn.end()
         assert ledger.count("ok") == total
         ledger.check()
         ledger.same_order_everywhere()
         assert ledger.missed() == 0
 
 
-async def _churn(nodes) -> None:
-    """Others who subscribe, leave and vanish, some of them in the midst of a message."""
-    gate = asyncio.Semaphore(CHURN_AT_ONCE)
+class Churn:
+    """Others who subscribe, leave and vanish, some of them in the midst of a message; at least `CHURNERS` of them."""
 
-    async def visit(number: int) -> None:
-        async with gate, native(nodes[number % 2]) as visitor:
-            await visitor.ok("subscribe", channel="news" if number % 2 else f"own{number % 7}")
-            if number % 4 == 0:
-                await visitor.ok("unsubscribe", channel=f"own{number % 7}")
-            elif number % 4 != 1:
-                visitor.socket.transport.abort()
+    def __init__(self, nodes):
+        self._nodes = nodes
+        self._gone = 0
+        self._came = asyncio.Event()
+        self._enough = False
+        self._visitors = asyncio.gather(*(self._visit(number) for number in range(CHURN_AT_ONCE)))
 
-    await asyncio.gather(*(visit(number) for number in range(CHURNERS)))
+    async def begun(self) -> None:
+        """Waits for the first who subscribes."""
+        async with Deadline(30, "the first who comes and goes"):
+            await self._came.wait()
+
+    async def end(self) -> None:
+        """Lets those who are here go; fails if one of them could not do as it wished."""
+        self._enough = True
+        await self._visitors
+        assert self._gone >= CHURNERS
+
+    async def _visit(self, number: int) -> None:
+        while not self._enough or self._gone < CHURNERS:
+            async with native(self._nodes[number % 2]) as visitor:
+                await visitor.ok("subscribe", channel="news" if number % 2 else f"own{number % 7}")
+                self._came.set()
+                if number % 4 == 0:
+                    await visitor.ok("unsubscribe", channel=f"own{number % 7}")
+                elif number % 4 != 1:
+                    visitor.socket.transport.abort()
+            self._gone += 1
+            number += CHURN_AT_ONCE
 
 
 async def test_a_node_that_dies_takes_only_its_own_connections_along(nodes):

@@ -31,8 +31,15 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=error_output,
-            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, orphaned),
+            preexec_fn=lambda: _prepare(orphaned),
         )
+
+
+def _prepare(orphaned: signal.Signals) -> None:
+    """In the child: a test run in the background ignores the signals of a terminal, which a shell could then not trap."""
+    for ignored in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(ignored, signal.SIG_DFL)
+    _libc.prctl(_PR_SET_PDEATHSIG, orphaned)
 
 
 def end(process: subprocess.Popen | None) -> None:
