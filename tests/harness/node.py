@@ -116,6 +116,10 @@ class Node:
         """Makes it hang with its sockets open."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Ends a freeze."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends it as a crash would."""
         process.end(self._process)

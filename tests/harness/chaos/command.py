@@ -1,0 +1,115 @@
+"""`fanwire sub --recover` as a reader: what the client in Rust does for its user."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from .. import process
+from ..node import binary
+from .books import Begun, Books, Dropped, Gap, Left, Lost, Position, Received, Resumed, Signature
+
+_PAUSE = 0.03
+
+
+class SubCommand:
+    """Listens at a port behind which there are several nodes, and books what is printed."""
+
+    def __init__(self, name: str, directory: Path, port: int, *, channels: dict[str, bool], books: Books, now, signature: Signature):
+        self.name = name
+        self.channels = channels
+        self.books = books
+        self.now = now
+        self.signature = signature
+        self.tracks = {channel: books.track(name, channel) for channel in channels}
+        self._output, self._errors = directory / f"{name}.out", directory / f"{name}.log"
+        self._arguments = ["sub", "--json", "--recover", "--url", f"ws://127.0.0.1:{port}", *channels]
+        self._places: dict[str, Position] = {}
+        self._begun = False
+
+    def start(self) -> None:
+        self._process = process.spawn(
+            [binary(), *self._arguments],
+            env=process.clean_environment(),
+            cwd=self._output.parent,
+            log=self._output,
+            errors=self._errors,
+        )
+        self._task = asyncio.create_task(self._read())
+
+    def is_here(self) -> bool:
+        """Whether it has said that it listens to all channels."""
+        if not self._begun and "listening to" in self._errors.read_text():
+            self._begun = True
+            for track in self.tracks.values():
+                track.note(Begun(self.now(), None))
+        return self._begun
+
+    def place(self, channel: str) -> Position | None:
+        """Where it is in a channel with a history."""
+        return self._places.get(channel)
+
+    def check_running(self) -> None:
+        """Fails with what ended it, if something did."""
+        if self._task.done():
+            self._task.result()
+        assert self._process.poll() is None, f"{self.name} ended: {self._errors.read_text()[-500:]}"
+
+    async def end(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        process.end(self._process)
+
+    async def _read(self) -> None:
+        rest = ""
+        with open(self._output) as output:
+            while True:
+                rest += output.read()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    self._take(json.loads(line))
+                await asyncio.sleep(_PAUSE)
+
+    def _take(self, event: dict) -> None:
+        take = getattr(self, f"_take_{event['type']}", self._take_unknown)
+        take(event)
+
+    def _take_unknown(self, event: dict) -> None:
+        self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
+
+    def _take_message(self, event: dict) -> None:
+        channel = event["channel"]
+        try:
+            key = self.signature.read(channel, event["content"])
+        except ValueError as error:
+            self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {error}")
+            return
+        position = Position(event["epoch"], event["offset"]) if self.channels[channel] else None
+        if position:
+            self._places[channel] = position
+        self.tracks[channel].note(Received(self.now(), key, position))
+
+    def _take_lost(self, event: dict) -> None:
+        channel = event["channel"]
+        self._places[channel] = Position(event["epoch"], event["offset"])
+        self.tracks[channel].note(Lost(self.now(), self._places[channel]))
+
+    def _take_disconnected(self, event: dict) -> None:
+        for track in self.tracks.values():
+            track.note(Left(self.now(), f"{event['code']} {event['reason']}"))
+
+    def _take_reconnected(self, event: dict) -> None:
+        self._note_plain(lambda: Resumed(self.now(), None, None, None))
+
+    def _take_recovering(self, event: dict) -> None:
+        pass
+
+    def _take_gap(self, event: dict) -> None:
+        self._note_plain(lambda: Gap(self.now(), event["seconds"]))
+
+    def _take_dropped(self, event: dict) -> None:
+        self._note_plain(lambda: Dropped(self.now(), event["count"]))
+
+    def _note_plain(self, entry) -> None:
+        for channel, kept in self.channels.items():
+            if not kept:
+                self.tracks[channel].note(entry())

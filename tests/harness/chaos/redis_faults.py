@@ -1,0 +1,114 @@
+"""What happens to a Redis, whoever may watch it."""
+
+import asyncio
+
+_MEMORY_SHORT = 2.0
+
+
+async def killed(stage, draw, happened) -> None:
+    """It crashes, and is started again."""
+    server = stage.redis.server
+    server.kill()
+    await asyncio.sleep(draw.choice([0.0, draw.uniform(0.5, 4)]))
+    await asyncio.to_thread(server.start)
+
+
+async def frozen_1(stage, draw, happened) -> None:
+    """It hangs for less than a node takes to notice."""
+    await _frozen(stage, 1.0)
+
+
+async def frozen_5(stage, draw, happened) -> None:
+    """It hangs, and everybody notices."""
+    await _frozen(stage, 5.0)
+
+
+async def frozen_20(stage, draw, happened) -> None:
+    """It hangs for long."""
+    await _frozen(stage, 20.0)
+
+
+async def _frozen(stage, seconds: float) -> None:
+    servers = await asyncio.to_thread(stage.redis.primaries)
+    for server in servers:
+        server.freeze()
+    await asyncio.sleep(seconds)
+    for server in servers:
+        server.thaw()
+
+
+async def links_killed(stage, draw, happened) -> None:
+    """Only the links by which nodes listen end."""
+    await _clients_killed(stage, "pubsub", draw, happened)
+
+
+async def connections_killed(stage, draw, happened) -> None:
+    """Only the links by which nodes publish and ask end."""
+    await _clients_killed(stage, "normal", draw, happened)
+
+
+async def _clients_killed(stage, kind: str, draw, happened) -> None:
+    rounds = draw.randint(1, 3)
+    for _ in range(rounds):
+        for count in await _everywhere(stage, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"):
+            happened.details += f"{count} "
+        await asyncio.sleep(draw.uniform(0.1, 1.5))
+
+
+async def flushed(stage, draw, happened) -> None:
+    """All keys go."""
+    await _everywhere(stage, "FLUSHALL")
+
+
+async def evicted(stage, draw, happened) -> None:
+    """Memory is short, and keys go to make room."""
+    policy = draw.choice(["allkeys-random", "allkeys-lru"])
+    for server in await asyncio.to_thread(stage.redis.primaries):
+        before = await asyncio.to_thread(_evict, server, policy)
+        await asyncio.sleep(_MEMORY_SHORT)
+        await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", 0)
+        evicted = await asyncio.to_thread(_figure, server, "stats", "evicted_keys") - before
+        happened.details += f"{policy}, {evicted} keys "
+
+
+def _evict(server, policy: str) -> int:
+    used, least = _figure(server, "memory", "used_memory"), _figure(server, "memory", "used_memory_startup")
+    before = _figure(server, "stats", "evicted_keys")
+    server.command("CONFIG", "SET", "maxmemory-policy", policy)
+    server.command("CONFIG", "SET", "maxmemory", least + (used - least) * 2 // 3)
+    return before
+
+
+def _figure(server, section: str, name: str) -> int:
+    lines = server.command("INFO", section).splitlines()
+    return int(next(line.partition(":")[2] for line in lines if line.startswith(f"{name}:")))
+
+
+async def stream_deleted(stage, draw, happened) -> None:
+    """What is kept of a channel goes."""
+    await _with_key(stage, "s", draw, happened, "DEL")
+
+
+async def stream_expired(stage, draw, happened) -> None:
+    """What is kept of a channel goes, since its time is over."""
+    await _with_key(stage, "s", draw, happened, "PEXPIRE", 1)
+
+
+async def place_deleted(stage, draw, happened) -> None:
+    """Redis forgets where a channel stands."""
+    await _with_key(stage, "m", draw, happened, "DEL")
+
+
+async def _with_key(stage, kind: str, draw, happened, command: str, *arguments) -> None:
+    """Does something to the key of this kind of a channel."""
+    happened.channel = draw.choice([channel for channel, kept in stage.channels.items() if kept])
+    for server in await asyncio.to_thread(stage.redis.primaries):
+        for key in await asyncio.to_thread(server.command, "KEYS", f"*:{kind}:{happened.channel}"):
+            await asyncio.to_thread(server.command, command, key, *arguments)
+            happened.details += f"{key} "
+
+
+async def _everywhere(stage, *words) -> list:
+    """The answers of all servers that take writes."""
+    servers = await asyncio.to_thread(stage.redis.primaries)
+    return [await asyncio.to_thread(server.command, *words) for server in servers]
