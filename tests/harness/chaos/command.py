@@ -14,7 +14,17 @@ _PAUSE = 0.03
 class SubCommand:
     """Listens at a port behind which there are several nodes, and books what is printed."""
 
-    def __init__(self, name: str, directory: Path, port: int, *, channels: dict[str, bool], books: Books, now, signature: Signature):
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        port: int,
+        *,
+        channels: dict[str, bool],
+        books: Books,
+        now,
+        signature: Signature,
+    ):
         self.name = name
         self.channels = channels
         self.books = books

@@ -17,7 +17,19 @@ _WINDOW = 32
 class Publisher(Visitor):
     """Publishes into `channels` in turn, each with whether it has a history, `rate` messages a second."""
 
-    def __init__(self, name: str, nodes: list, codec, silence: float, *, channels: dict[str, bool], rate: float, books: Books, now, signature: Signature):
+    def __init__(
+        self,
+        name: str,
+        nodes: list,
+        codec,
+        silence: float,
+        *,
+        channels: dict[str, bool],
+        rate: float,
+        books: Books,
+        now,
+        signature: Signature,
+    ):
         super().__init__(name, nodes, codec, silence)
         self.channels = channels
         self.rate = rate

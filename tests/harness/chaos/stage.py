@@ -18,7 +18,10 @@ from .redises import KINDS
 from .subscriber import Subscriber
 from .timeline import Happened, Harm, Timeline
 
-KEPT = [f"kept:{number}" for number in range(4)]
+# Those that have readers on every node all the time, and those whose few readers come and go.
+BUSY = [f"kept:{number}" for number in range(4)]
+RARE = [f"kept:{number}" for number in range(4, 6)]
+KEPT = BUSY + RARE
 PLAIN = [f"plain{number}" for number in range(2)]
 CHANNELS = dict.fromkeys(KEPT, True) | dict.fromkeys(PLAIN, False)
 
@@ -27,6 +30,9 @@ _PUBLISHERS = 4
 _RATE = 40
 _SUBSCRIBERS = 20
 _COMMANDS = 4
+# How many subscribers never stay for long, and for how long at most, in seconds.
+_RESTLESS = 8
+_STAYS = 3.0
 # Enough of it that who doesn't read is slow within seconds.
 _PADDING = 400
 _HEARTBEAT = 2
@@ -90,9 +96,9 @@ class Stage:
         shared = {"books": self.books, "now": self.timeline.now, "signature": self._signature}
         for number in range(_SUBSCRIBERS):
             codec = list(CODECS.values())[number % 2]
-            channels = _channels(number)
-            one = Subscriber(f"s{number}", self.nodes, codec, 2.5 * _HEARTBEAT, channels=channels, **shared)
-            self.subscribers.append(one)
+            restless = _STAYS if number >= _SUBSCRIBERS - _RESTLESS else None
+            options = {"channels": _channels(number), "restless": restless, **shared}
+            self.subscribers.append(Subscriber(f"s{number}", self.nodes, codec, 2.5 * _HEARTBEAT, **options))
         for number in range(_COMMANDS):
             channels = _channels(number)
             one = SubCommand(f"r{number}", self.directory, self._balancer.port, channels=channels, **shared)
@@ -148,6 +154,7 @@ class Stage:
                 await asyncio.to_thread(node.start_again)
         for subscriber in self.subscribers:
             subscriber.reads.set()
+            subscriber.restless = None
         for node in self.nodes:
             await asyncio.to_thread(node.wait_ready, 60)
 
@@ -218,5 +225,6 @@ class Stage:
 
 def _channels(number: int) -> dict[str, bool]:
     """Those of a reader: two that have a history, and one that has none."""
-    names = KEPT[number % 4], KEPT[(number + 1) % 4], PLAIN[number // 4 % 2]
+    kept = RARE if number >= _SUBSCRIBERS - 2 else (BUSY[number % 4], BUSY[(number + 1) % 4])
+    names = *kept, PLAIN[number // 4 % 2]
     return {name: CHANNELS[name] for name in names}

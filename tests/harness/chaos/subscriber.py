@@ -10,6 +10,11 @@ from .visitor import Visitor
 #: Codes after which the same is tried again.
 LATER = ("broker_unavailable", "broker_timeout", "internal")
 
+# What ids of commands to leave begin with; those to subscribe are the channel's name.
+_LEAVE = "leave "
+# Until when what was refused is tried again, in seconds.
+_SOON = 0.5
+
 
 def position_of(event: dict) -> Position:
     """The place that an event names."""
@@ -26,11 +31,19 @@ class Channel:
         self.begun = False
         #: Whether this connection's subscription was answered.
         self.here = False
+        #: Whether it asked to leave, and was not answered.
+        self.leaves = False
 
     def command(self) -> dict:
         """What is sent to subscribe."""
         recover = {"recover": self.place._asdict()} if self.place else {}
         return {"channel": self.track.channel, "id": self.track.channel, **recover}
+
+    def left(self, at: float, why: str) -> None:
+        """Its subscription has ended."""
+        if self.here:
+            self.track.note(Left(at, why))
+        self.here = self.leaves = False
 
     def joined(self, at: float, event: dict) -> None:
         """Takes `ok`."""
@@ -44,10 +57,26 @@ class Channel:
 
 
 class Subscriber(Visitor):
-    """Subscribes to `channels`, each with whether it has a history."""
+    """Subscribes to `channels`, each with whether it has a history.
 
-    def __init__(self, name: str, nodes: list, codec, silence: float, *, channels: dict[str, bool], books: Books, now, signature: Signature):
+    One that is `restless` leaves again after a while, its connection or a channel, of up to so many seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        nodes: list,
+        codec,
+        silence: float,
+        *,
+        channels: dict[str, bool],
+        books: Books,
+        now,
+        signature: Signature,
+        restless: float | None = None,
+    ):
         super().__init__(name, nodes, codec, silence)
+        self.restless = restless
         self.books = books
         self.now = now
         self.signature = signature
@@ -64,14 +93,27 @@ class Subscriber(Visitor):
     async def visit(self, client: Native) -> None:
         for channel in self.channels.values():
             await client.send("subscribe", **channel.command())
-        while True:
-            self._take(client, await self.event(client))
+        restless = asyncio.ensure_future(self._leave_now_and_then(client))
+        try:
+            while True:
+                self._take(client, await self.event(client))
+        finally:
+            restless.cancel()
+
+    async def _leave_now_and_then(self, client: Native) -> None:
+        while self.restless:
+            await asyncio.sleep(random.uniform(0.1, self.restless))
+            channel = random.choice([*self.channels.values()])
+            if random.random() < 0.5:
+                client.socket.transport.abort()
+            elif channel.here and not channel.leaves:
+                channel.leaves = True
+                name = channel.track.channel
+                await _quietly(client.send("unsubscribe", channel=name, id=_LEAVE + name))
 
     def left(self, why: str) -> None:
         for channel in self.channels.values():
-            if channel.here:
-                channel.here = False
-                channel.track.note(Left(self.now(), why))
+            channel.left(self.now(), why)
 
     def _take(self, client: Native, event: dict) -> None:
         take = getattr(self, f"_take_{event['type']}", self._take_unknown)
@@ -84,17 +126,27 @@ class Subscriber(Visitor):
         pass
 
     def _take_ok(self, client: Native, event: dict) -> None:
+        if event["id"].startswith(_LEAVE):
+            self._take_leave(client, self.channels[event["id"].removeprefix(_LEAVE)])
+            return
         channel = self.channels[event["id"]]
         if channel.kept and channel.place and "recovered" not in event:
             self._take_unknown(client, event)
         channel.joined(self.now(), event)
+
+    def _take_leave(self, client: Native, channel: Channel) -> None:
+        channel.left(self.now(), "unsubscribed")
+        self._subscribe_later(client, channel, self.restless or _SOON)
 
     def _take_error(self, client: Native, event: dict) -> None:
         channel = self.channels.get(event.get("id"))
         if channel is None or event["code"] not in LATER:
             self._take_unknown(client, event)
             return
-        asyncio.get_running_loop().call_later(random.uniform(0.1, 0.5), self._subscribe, client, channel)
+        self._subscribe_later(client, channel, _SOON)
+
+    def _subscribe_later(self, client: Native, channel: Channel, within: float) -> None:
+        asyncio.get_running_loop().call_later(random.uniform(0, within), self._subscribe, client, channel)
 
     def _subscribe(self, client: Native, channel: Channel) -> None:
         if client is self.client:
