@@ -54,7 +54,7 @@ class Story:
     def reads(self, *entries) -> "Story":
         """Another reader, that begins before all of it."""
         track = self.books.track(f"r{len(self.books.tracks)}", self.channel)
-        track.entries = [Begun(0.0, at(0) if self.channel == KEPT else None), *entries]
+        track.entries = [Begun(0.0, at(0) if self.channel == KEPT else None, "node0"), *entries]
         return self
 
     def fault(self, harm: Harm, began: float = 1.0, ended: float = 2.0, channel: str | None = None) -> "Story":
@@ -173,15 +173,26 @@ def test_an_epoch_that_nothing_has_ended_is_found():
     lost_by_epoch().fault(Harm.EPOCH, -LATER, -LATER).finds("told without cause")
 
 
+UNTOLD = ["told without cause"]
+
+
 @pytest.mark.parametrize(
-    "harm, found",
-    [(Harm.STREAM, []), (Harm.SLOW, []), (Harm.EPOCH, ["told without cause"]), (Harm.NONE, ["told without cause"])],
+    "harm, dropping, staying, resuming",
+    [
+        (Harm.STREAM, [], [], []),
+        (Harm.SLOW, ["node0"], [], UNTOLD),
+        (Harm.SLOW, ["node1"], UNTOLD, UNTOLD),
+        (Harm.EPOCH, ["node0"], UNTOLD, UNTOLD),
+        (Harm.NONE, ["node0"], UNTOLD, UNTOLD),
+    ],
 )
-def test_a_loss_within_an_epoch_needs_a_stream_that_was_harmed(harm, found):
+def test_a_loss_within_an_epoch_needs_a_stream_that_was_harmed_or_a_node_that_drops(harm, dropping, staying, resuming):
     story = kept(3).fault(harm)
-    story.reads(*in_order(1), Lost(2.9, at(2)), *in_order(3)).finds(*found)
+    story.books.dropping |= {*dropping}
+    story.reads(*in_order(1), Lost(2.9, at(2)), *in_order(3)).finds(*staying)
     resumed = kept(3).fault(harm)
-    resumed.reads(*in_order(1), Left(1.5, ""), Resumed(2.9, at(1), at(2), False), *in_order(3)).finds(*found)
+    resumed.books.dropping |= {*dropping}
+    resumed.reads(*in_order(1), Left(1.5, ""), Resumed(2.9, at(1), at(2), False, "node0"), *in_order(3)).finds(*resuming)
 
 
 def test_a_word_of_loss_excuses_nothing_that_was_sent_after_it():

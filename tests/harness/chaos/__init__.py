@@ -5,7 +5,7 @@
 | `books` | what was sent, acknowledged, received and told, by whom, and when |
 | `timeline` | what was done to the cluster, and what harm that may do |
 | `check`, `kept`, `plain`, `walk`, `order`, `verdict` | what the books come to; pure |
-| `visitor`, `publisher`, `subscriber`, `command` | clients that come back, as the protocol's README says |
+| `visitor`, `publisher`, `subscriber`, `channel`, `broadcasts`, `command` | clients that come back, as the protocol's README says |
 | `proxy` | TCP connections that are cut, slowed and held up |
 | `redises` | the kinds of Redis that nodes can be at |
 | `stage` | all of these together |

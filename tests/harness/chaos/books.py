@@ -6,6 +6,9 @@ from typing import NamedTuple, Union
 
 from .timeline import Happened
 
+#: What stands for the channel where everybody listens.
+BROADCASTS = "broadcast"
+
 #: A publication's name: its publisher, and its number there.
 Key = tuple[str, int]
 
@@ -20,11 +23,17 @@ class Position(NamedTuple):
         return f"{self.epoch}.{self.offset}"
 
 
+def position_of(event: dict) -> Position:
+    """The place that an event names."""
+    return Position(event["epoch"], event["offset"])
+
+
 class Begun(NamedTuple):
     """A first subscription; without a position where the client doesn't show it, before anything was published."""
 
     at: float
     position: Position | None
+    node: str = ""
 
 
 class Resumed(NamedTuple):
@@ -34,6 +43,7 @@ class Resumed(NamedTuple):
     asked: Position | None
     position: Position | None
     recovered: bool | None
+    node: str = ""
 
 
 class Received(NamedTuple):
@@ -134,6 +144,8 @@ class Books:
     publications: dict[Key, Publication] = field(default_factory=dict)
     tracks: list[Track] = field(default_factory=list)
     happened: list[Happened] = field(default_factory=list)
+    #: The nodes that leave out what their clients don't take in time.
+    dropping: set[str] = field(default_factory=set)
     #: What nobody should have been told, in words.
     unexpected: list[str] = field(default_factory=list)
     #: What the broker has of each channel in the end.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import process
 from ..node import binary
-from .books import Begun, Books, Dropped, Gap, Left, Lost, Position, Received, Resumed, Signature
+from .books import BROADCASTS, Begun, Books, Dropped, Gap, Left, Lost, Position, Received, Resumed, Signature, position_of
 
 _PAUSE = 0.03
 
@@ -26,11 +26,11 @@ class SubCommand:
         signature: Signature,
     ):
         self.name = name
-        self.channels = channels
+        self.channels = {**channels, BROADCASTS: True}
         self.books = books
         self.now = now
         self.signature = signature
-        self.tracks = {channel: books.track(name, channel) for channel in channels}
+        self.tracks = {channel: books.track(name, channel) for channel in self.channels}
         self._output, self._errors = directory / f"{name}.out", directory / f"{name}.log"
         self._arguments = ["sub", "--json", "--recover", "--url", f"ws://127.0.0.1:{port}", *channels]
         self._places: dict[str, Position] = {}
@@ -87,20 +87,25 @@ class SubCommand:
         self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
 
     def _take_message(self, event: dict) -> None:
-        channel = event["channel"]
+        self._take_content(event["channel"], event)
+
+    def _take_broadcast(self, event: dict) -> None:
+        self._take_content(BROADCASTS, event)
+
+    def _take_content(self, channel: str, event: dict) -> None:
         try:
             key = self.signature.read(channel, event["content"])
         except ValueError as error:
             self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {error}")
             return
-        position = Position(event["epoch"], event["offset"]) if self.channels[channel] else None
+        position = position_of(event) if self.channels[channel] else None
         if position:
             self._places[channel] = position
         self.tracks[channel].note(Received(self.now(), key, position))
 
     def _take_lost(self, event: dict) -> None:
-        channel = event["channel"]
-        self._places[channel] = Position(event["epoch"], event["offset"])
+        channel = event.get("channel") or BROADCASTS
+        self._places[channel] = position_of(event)
         self.tracks[channel].note(Lost(self.now(), self._places[channel]))
 
     def _take_disconnected(self, event: dict) -> None:

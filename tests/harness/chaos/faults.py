@@ -35,16 +35,17 @@ def _proxied(harm: Harm = Harm.NONE) -> dict[str, Harm]:
 # A restart begins a new epoch by design, though what is on disk may be all. Where there are Sentinels, a primary that
 # hangs may cost its place.
 _RESTARTED = {"single": DESTROYED, "persistent": Harm.EPOCH}
-_HUNG = {"single": Harm.NONE, "persistent": Harm.NONE, "sentinel": DESTROYED}
+# hangs may cost its place. What was held up comes all at once.
+_HUNG = {"single": Harm.SLOW, "persistent": Harm.SLOW, "sentinel": DESTROYED | Harm.SLOW}
 
 FAULTS = [
     Fault("node killed", node_faults.killed, _anywhere(), accompanies=True),
     Fault("node drained", node_faults.drained, _anywhere(), accompanies=True),
-    Fault("node stopped for 5 s", node_faults.frozen, _anywhere(), accompanies=True),
+    Fault("node stopped for 5 s", node_faults.frozen, _anywhere(Harm.SLOW), accompanies=True),
     Fault("all clients reconnect", client_faults.storm, _anywhere(), accompanies=True),
     Fault("clients stop reading", client_faults.slow, _anywhere(Harm.SLOW), accompanies=True),
-    Fault("Pub/Sub links killed", redis_faults.links_killed, _anywhere(), accompanies=True),
-    Fault("other links killed", redis_faults.connections_killed, _anywhere(), accompanies=True),
+    Fault("Pub/Sub links killed", redis_faults.links_killed, _anywhere(Harm.SLOW), accompanies=True),
+    Fault("other links killed", redis_faults.connections_killed, _anywhere(Harm.SLOW), accompanies=True),
     Fault("Redis killed and restarted", redis_faults.killed, _RESTARTED),
     Fault("Redis stopped for 1 s", redis_faults.frozen_1, _HUNG),
     Fault("Redis stopped for 5 s", redis_faults.frozen_5, _HUNG),
@@ -54,10 +55,10 @@ FAULTS = [
     Fault("stream deleted", redis_faults.stream_deleted, _anywhere(Harm.STREAM)),
     Fault("stream expired", redis_faults.stream_expired, _anywhere(Harm.STREAM)),
     Fault("place deleted", redis_faults.place_deleted, _anywhere(Harm.EPOCH)),
-    Fault("links cut by a proxy", proxy_faults.cut, _proxied()),
-    Fault("links slow", proxy_faults.slow, _proxied()),
-    Fault("one direction held up", proxy_faults.held, _proxied()),
-    Fault("one direction lost", proxy_faults.lost, _proxied()),
+    Fault("links cut by a proxy", proxy_faults.cut, _proxied(Harm.SLOW)),
+    Fault("links slow", proxy_faults.slow, _proxied(Harm.SLOW)),
+    Fault("one direction held up", proxy_faults.held, _proxied(Harm.SLOW)),
+    Fault("one direction lost", proxy_faults.lost, _proxied(Harm.SLOW)),
     Fault("primary killed", sentinel_faults.killed, {"sentinel": DESTROYED}),
     Fault("primary killed and restarted at once", sentinel_faults.restarted, {"sentinel": DESTROYED}),
     Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": DESTROYED}),

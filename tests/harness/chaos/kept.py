@@ -99,10 +99,11 @@ class _Account:
         return sorted(first.items(), key=lambda item: item[1])
 
     def check_told(self, walk: Walk) -> None:
-        """Who stays in an epoch is told of a loss only where the stream was harmed, or the reader slow."""
+        """Who stays in an epoch is told of a loss only where the stream was harmed, or by a node that drops."""
         for told in walk.told:
             same = told.before is not None and told.before.epoch == told.after.epoch
-            if same and not self._may(Harm.STREAM | Harm.SLOW, told.heard, told.at):
+            harm = Harm.STREAM | Harm.SLOW if told.node in self.books.dropping else Harm.STREAM
+            if same and not self._may(harm, told.heard, told.at):
                 why = f"{walk.track.reader}: from {told.before} to {told.after}, and nothing had harmed the stream"
                 self.verdict.violate("told without cause", why, walk.track.line(told.line))
 

@@ -5,8 +5,8 @@ import random
 import time
 
 from ..clients import Native
-from .books import Books, Publication, Signature
-from .subscriber import LATER, position_of
+from .books import BROADCASTS, Books, Publication, Signature, position_of
+from .subscriber import LATER
 from .visitor import FAILURES, Visitor
 
 _CERTAINLY_NOT = "broker_unavailable"
@@ -98,10 +98,13 @@ class Publisher(Visitor):
 
     async def _send(self, client: Native, publication: Publication) -> None:
         key, channel = publication.key, publication.channel
-        fields = {"id": key[1], "channel": channel, "content": self.signature.content(channel, key)}
+        fields = {"id": key[1], "content": self.signature.content(channel, key)}
         if self.channels[channel]:
             fields["idempotency_key"] = f"{self.signature.secret}/{key[0]}/{key[1]}"
-        await client.send("publish", **fields)
+        if channel == BROADCASTS:
+            await client.send("broadcast", **fields)
+        else:
+            await client.send("publish", channel=channel, **fields)
 
     def _take(self, client: Native, event: dict) -> None:
         publication = self.pending.get(event.get("id"))
@@ -109,7 +112,7 @@ class Publisher(Visitor):
             self._acknowledge(publication, event)
         elif event["type"] == "error" and publication and event["code"] in LATER:
             self._refuse(client, publication, event["code"])
-        elif event["type"] not in ("pong", "gap"):
+        elif event["type"] not in ("pong", "gap", "broadcast", "lost"):
             self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
 
     def _acknowledge(self, publication: Publication, event: dict) -> None:

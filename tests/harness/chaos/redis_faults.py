@@ -2,6 +2,8 @@
 
 import asyncio
 
+from .books import BROADCASTS
+
 _MEMORY_SHORT = 2.0
 
 
@@ -102,8 +104,9 @@ async def place_deleted(stage, draw, happened) -> None:
 async def _with_key(stage, kind: str, draw, happened, command: str, *arguments) -> None:
     """Does something to the key of this kind of a channel."""
     happened.channel = draw.choice([channel for channel, kept in stage.channels.items() if kept])
+    pattern = f"*}}:{kind}" if happened.channel == BROADCASTS else f"*:{kind}:{happened.channel}"
     for server in await asyncio.to_thread(stage.redis.primaries):
-        for key in await asyncio.to_thread(server.command, "KEYS", f"*:{kind}:{happened.channel}"):
+        for key in await asyncio.to_thread(server.command, "KEYS", pattern):
             await asyncio.to_thread(server.command, command, key, *arguments)
             happened.details += f"{key} "
 

@@ -47,9 +47,9 @@ def _title(result: Result) -> str:
 
 def _table(verdicts: list[Verdict]) -> list[str]:
     width = max(map(len, _COLUMNS))
-    rows = [f"{'':{width}}" + "".join(f"{verdict.channel:>9}" for verdict in verdicts)]
+    rows = [f"{'':{width}}" + "".join(f"{verdict.channel:>10}" for verdict in verdicts)]
     for column in _COLUMNS:
-        rows.append(f"{column:{width}}" + "".join(f"{verdict.figures[column]:9}" for verdict in verdicts))
+        rows.append(f"{column:{width}}" + "".join(f"{verdict.figures[column]:10}" for verdict in verdicts))
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..clients import CODECS, native
 from ..node import Node
 from ..waiting import until
-from .books import Books, Position, Received, Signature
+from .books import BROADCASTS, Books, Position, Received, Signature, position_of
 from .command import SubCommand
 from .proxy import Proxy
 from .publisher import Publisher
@@ -21,11 +21,13 @@ from .timeline import Happened, Harm, Timeline
 # Those that have readers on every node all the time, and those whose few readers come and go.
 BUSY = [f"kept:{number}" for number in range(4)]
 RARE = [f"kept:{number}" for number in range(4, 6)]
-KEPT = BUSY + RARE
+KEPT = [*BUSY, *RARE, BROADCASTS]
 PLAIN = [f"plain{number}" for number in range(2)]
 CHANNELS = dict.fromkeys(KEPT, True) | dict.fromkeys(PLAIN, False)
 
 _NODES = 3
+# The one that leaves out what slow clients don't take; the others send those away.
+_DROPS = 2
 _PUBLISHERS = 4
 _RATE = 40
 _SUBSCRIBERS = 20
@@ -43,6 +45,8 @@ _STALL = 0.7
 CONFIG = {
     "namespaces__kept__history__size": 20_000,
     "namespaces__kept__history__ttl": "10m",
+    "broadcast__history__size": 20_000,
+    "broadcast__history__ttl": "10m",
     "heartbeat__interval": f"{_HEARTBEAT}s",
     "heartbeat__timeout": "4s",
     "drain__grace": "500ms",
@@ -80,12 +84,13 @@ class Stage:
         """Everything up, everybody subscribed, and messages flowing."""
         await asyncio.to_thread(self.redis.start)
         for number in range(_NODES):
-            # One of them leaves out what slow clients don't take, the others send those away.
-            policy = {"outbox__policy": "drop_oldest"} if number == _NODES - 1 else {}
-            self.nodes.append(Node(self.directory, f"node{number}", CONFIG | self.redis.config() | policy))
+            config = CONFIG | self.redis.config() | ({"outbox__policy": "drop_oldest"} if number == _DROPS else {})
+            self.nodes.append(Node(self.directory, f"node{number}", config))
+        self.books.dropping.add(self.nodes[_DROPS].name)
         for node in self.nodes:
             await asyncio.to_thread(lambda node=node: node.start().wait_ready(30))
-        self._balancer = Proxy([node.port for node in self.nodes]).start()
+        # The commands don't say where they are, so they are where nothing is dropped.
+        self._balancer = Proxy([node.port for node in self.nodes if node.name not in self.books.dropping]).start()
         self._stalls = asyncio.create_task(self._book_stalls())
         self._start_readers()
         await until(self._all_here, "everybody subscribed", 60)
@@ -178,22 +183,27 @@ class Stage:
         """Ends publishing, and waits until every reader is where the stream is, for a bounded time."""
         await asyncio.gather(*(publisher.stop(_SETTLED_WITHIN) for publisher in self.publishers))
         deadline = time.monotonic() + _SETTLED_WITHIN
-        async with native(self.nodes[0]) as client:
-            while True:
-                self.books.newest = {channel: await self._newest(client, channel) for channel in KEPT}
+        while True:
+            async with native(self.nodes[0]) as client:
+                await self._read_newest(client)
                 if self._all_live() or time.monotonic() > deadline:
-                    break
-                await asyncio.sleep(0.1)
-            for channel in KEPT:
-                self.books.streams[channel] = await self._stream(client, channel)
+                    for channel in BUSY + RARE:
+                        self.books.streams[channel] = await self._stream(client, channel)
+                    return
+            await asyncio.sleep(0.1)
+
+    async def _read_newest(self, client) -> None:
+        self.books.newest = {channel: await self._newest(client, channel) for channel in BUSY + RARE}
+        self.books.newest[BROADCASTS] = position_of(client.welcome["broadcast"])
 
     def _all_live(self) -> bool:
-        kept = ((reader, channel) for reader in self.readers for channel in KEPT if channel in reader.channels)
-        return all(reader.place(channel) == self.books.newest[channel] for reader, channel in kept)
+        places = {(track.reader, track.channel) for track in self.books.tracks if track.channel in KEPT}
+        readers = {reader.name: reader for reader in self.readers}
+        return all(readers[name].place(channel) == self.books.newest[channel] for name, channel in places)
 
     async def _newest(self, client, channel: str) -> Position:
         answer = await client.request("history", channel=channel, limit=1, reverse=True)
-        return Position(answer["epoch"], answer["offset"])
+        return position_of(answer)
 
     async def _stream(self, client, channel: str) -> dict:
         """All that the broker has of a channel."""

@@ -4,7 +4,9 @@ import asyncio
 import random
 
 from ..clients import Native
-from .books import Begun, Books, Dropped, Gap, Left, Lost, Position, Received, Repeated, Resumed, Signature, Track
+from .books import BROADCASTS, Books, Dropped, Gap, Position, Received, Signature, position_of
+from .broadcasts import Broadcasts
+from .channel import Channel
 from .visitor import Visitor
 
 #: Codes after which the same is tried again.
@@ -14,46 +16,6 @@ LATER = ("broker_unavailable", "broker_timeout", "internal")
 _LEAVE = "leave "
 # Until when what was refused is tried again, in seconds.
 _SOON = 0.5
-
-
-def position_of(event: dict) -> Position:
-    """The place that an event names."""
-    return Position(event["epoch"], event["offset"])
-
-
-class Channel:
-    """A channel as a subscriber keeps it."""
-
-    def __init__(self, track: Track, kept: bool):
-        self.track = track
-        self.kept = kept
-        self.place: Position | None = None
-        self.begun = False
-        #: Whether this connection's subscription was answered.
-        self.here = False
-        #: Whether it asked to leave, and was not answered.
-        self.leaves = False
-
-    def command(self) -> dict:
-        """What is sent to subscribe."""
-        recover = {"recover": self.place._asdict()} if self.place else {}
-        return {"channel": self.track.channel, "id": self.track.channel, **recover}
-
-    def left(self, at: float, why: str) -> None:
-        """Its subscription has ended."""
-        if self.here:
-            self.track.note(Left(at, why))
-        self.here = self.leaves = False
-
-    def joined(self, at: float, event: dict) -> None:
-        """Takes `ok`."""
-        position = position_of(event) if self.kept else None
-        if not self.begun:
-            self.track.note(Begun(at, position))
-        else:
-            self.track.note(Resumed(at, self.place, position, event.get("recovered")))
-        self.begun = self.here = True
-        self.place = position
 
 
 class Subscriber(Visitor):
@@ -80,17 +42,22 @@ class Subscriber(Visitor):
         self.books = books
         self.now = now
         self.signature = signature
+        self.broadcasts = Broadcasts(books.track(name, BROADCASTS))
         self.channels = {channel: Channel(books.track(name, channel), kept) for channel, kept in channels.items()}
+        self._all = {**self.channels, BROADCASTS: self.broadcasts}
 
     def is_here(self) -> bool:
         """Whether it is subscribed to all channels."""
-        return all(channel.here for channel in self.channels.values())
+        return all(channel.here for channel in self._all.values())
 
     def place(self, channel: str) -> Position | None:
         """Where it is in a channel with a history."""
-        return self.channels[channel].place
+        return self._all[channel].place
 
     async def visit(self, client: Native) -> None:
+        self.broadcasts.welcomed(self.now(), client.welcome, self.node.name)
+        if not self.broadcasts.here:
+            await client.send("recover_broadcast", **self.broadcasts.command())
         for channel in self.channels.values():
             await client.send("subscribe", **channel.command())
         restless = asyncio.ensure_future(self._leave_now_and_then(client))
@@ -112,7 +79,7 @@ class Subscriber(Visitor):
                 await _quietly(client.send("unsubscribe", channel=name, id=_LEAVE + name))
 
     def left(self, why: str) -> None:
-        for channel in self.channels.values():
+        for channel in self._all.values():
             channel.left(self.now(), why)
 
     def _take(self, client: Native, event: dict) -> None:
@@ -129,17 +96,17 @@ class Subscriber(Visitor):
         if event["id"].startswith(_LEAVE):
             self._take_leave(client, self.channels[event["id"].removeprefix(_LEAVE)])
             return
-        channel = self.channels[event["id"]]
+        channel = self._all[event["id"]]
         if channel.kept and channel.place and "recovered" not in event:
             self._take_unknown(client, event)
-        channel.joined(self.now(), event)
+        channel.joined(self.now(), event, self.node.name)
 
     def _take_leave(self, client: Native, channel: Channel) -> None:
         channel.left(self.now(), "unsubscribed")
         self._subscribe_later(client, channel, self.restless or _SOON)
 
     def _take_error(self, client: Native, event: dict) -> None:
-        channel = self.channels.get(event.get("id"))
+        channel = self._all.get(event.get("id"))
         if channel is None or event["code"] not in LATER:
             self._take_unknown(client, event)
             return
@@ -150,33 +117,31 @@ class Subscriber(Visitor):
 
     def _subscribe(self, client: Native, channel: Channel) -> None:
         if client is self.client:
-            asyncio.ensure_future(_quietly(client.send("subscribe", **channel.command())))
+            kind = "recover_broadcast" if channel is self.broadcasts else "subscribe"
+            asyncio.ensure_future(_quietly(client.send(kind, **channel.command())))
 
     def _take_message(self, client: Native, event: dict) -> None:
-        channel = self.channels.get(event["channel"])
+        self._take_content(client, event, self.channels[event["channel"]])
+
+    def _take_broadcast(self, client: Native, event: dict) -> None:
+        self._take_content(client, event, self.broadcasts)
+
+    def _take_content(self, client: Native, event: dict, channel: Channel) -> None:
         try:
-            key = self.signature.read(event["channel"], event["content"])
+            key = self.signature.read(channel.track.channel, event["content"])
         except ValueError as error:
             self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {error}")
             return
         if not channel.kept:
             channel.track.note(Received(self.now(), key, None))
-        elif not channel.here:
+        elif not channel.takes():
             self._take_unknown(client, event)
         else:
-            self._take_kept(channel, Position(channel.place.epoch, event["offset"]), key)
-
-    def _take_kept(self, channel: Channel, position: Position, key) -> None:
-        if position.offset <= channel.place.offset:
-            channel.track.note(Repeated(self.now(), key, position))
-            return
-        channel.track.note(Received(self.now(), key, position))
-        channel.place = position
+            channel.arrived(self.now(), key, event["offset"])
 
     def _take_lost(self, client: Native, event: dict) -> None:
-        channel = self.channels[event["channel"]]
-        channel.place = position_of(event)
-        channel.track.note(Lost(self.now(), channel.place))
+        channel = self.channels[event["channel"]] if "channel" in event else self.broadcasts
+        channel.lost(self.now(), position_of(event))
 
     def _take_gap(self, client: Native, event: dict) -> None:
         for channel in self.channels.values():

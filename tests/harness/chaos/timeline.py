@@ -20,7 +20,7 @@ class Harm(enum.Flag):
     KEYS = enum.auto()
     #: What is kept goes, or parts of it, and the epoch goes on.
     STREAM = enum.auto()
-    #: Readers are too slow, so that a node that is configured to drop does.
+    #: Readers are too slow, or get too much at once, so that a node that is configured to drop does.
     SLOW = enum.auto()
 
 

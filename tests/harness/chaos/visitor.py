@@ -35,7 +35,8 @@ class Visitor:
         #: While it is not set, nothing is read.
         self.reads = asyncio.Event()
         self.reads.set()
-        self._last = None
+        #: Where it is, or was last.
+        self.node = None
         self._heard = 0.0
         self._task: asyncio.Task | None = None
 
@@ -82,20 +83,20 @@ class Visitor:
 
     async def _connect(self):
         """A connection to another node than the last one."""
-        self._last = random.choice([node for node in self.nodes if node is not self._last])
+        self.node = random.choice([node for node in self.nodes if node is not self.node])
         line = socket.socket()
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         line.setblocking(False)
         try:
             await asyncio.wait_for(
-                asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", self._last.port)), self.silence
+                asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", self.node.port)), self.silence
             )
         except BaseException:
             line.close()
             raise
         options = {"compression": None, "ping_interval": None, "max_size": None, "proxy": None, "max_queue": _QUEUED}
         options |= {"close_timeout": 1, "open_timeout": self.silence, "subprotocols": [self.codec.subprotocol]}
-        return connect(self._last.url, sock=line, **options)
+        return connect(self.node.url, sock=line, **options)
 
     async def _visit(self, connection) -> int | None:
         """The close code, 1006 without one; `None` when the visit was all there is to do."""

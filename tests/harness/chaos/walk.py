@@ -7,9 +7,13 @@ from .verdict import Verdict
 
 
 class Told(NamedTuple):
-    """That a reader was told of a loss: its place before and after, and when it last had a sign of the channel."""
+    """That a reader was told of a loss: its place before and after, and when it last had a sign of the channel.
+
+    `node` told it to a connection that it had, not to one that resumed.
+    """
 
     line: int
+    node: str | None
     at: float
     heard: float
     before: Position | None
@@ -28,6 +32,7 @@ class Walk:
         self.told: list[Told] = []
         #: The epochs in the order in which they were seen.
         self.epochs: list[str] = []
+        self._node = ""
         self._heard = 0.0
         self._last_line = 0
 
@@ -41,29 +46,31 @@ class Walk:
         return self
 
     def _begin(self, line: int, entry: Begun) -> None:
-        self.began = entry.at
+        self.began, self._node = entry.at, entry.node
         if entry.position:
             self._move(entry.position)
 
     def _resume(self, line: int, entry: Resumed) -> None:
         self.verdict.figures["resumed"] += 1
+        self._node = entry.node
         if entry.asked != self.place and self.place is not None:
             self._violate("contradiction", f"asked for {entry.asked} at {self.place}", line)
         if not entry.recovered:
             self.verdict.figures["recovered: false"] += 1
-            self._tell(line, entry.at, entry.position)
+            self._tell(line, entry)
         elif entry.position != entry.asked:
             self._violate("contradiction", "recovered, but another place than the one asked for", line)
 
     def _lose(self, line: int, entry: Lost) -> None:
         self.verdict.figures["lost told"] += 1
-        self._tell(line, entry.at, entry.position)
+        self._tell(line, entry)
 
-    def _tell(self, line: int, at: float, after: Position) -> None:
-        before = self.place
+    def _tell(self, line: int, entry: Resumed | Lost) -> None:
+        before, after = self.place, entry.position
         if before and before.epoch == after.epoch and after.offset < before.offset:
             self._violate("out of order", f"sent back from {before} to {after}", line)
-        self.told.append(Told(line, at, self._heard, before, after))
+        node = self._node if isinstance(entry, Lost) else None
+        self.told.append(Told(line, node, entry.at, self._heard, before, after))
         self._move(after)
 
     def _receive(self, line: int, entry: Received) -> None:
