@@ -222,6 +222,32 @@ def test_epochs_in_two_orders_are_found():
     story.reads(*one).reads(*two).finds("out of order")
 
 
+def between_two_primaries() -> Story:
+    """Readers of a primary and of the next one; one of them is at both, and back again."""
+    story = Story(KEPT, {1: at(1), 2: at(1, "b"), 3: at(2)})
+    story.reads(got(1, at(1)), Lost(1.9, at(0, "b")), got(2, at(1, "b"))).fault(Harm.EPOCH)
+    back = Lost(2.3, at(1)), got(3, at(2), 3.2), Lost(3.5, at(0, "b")), got(2, at(1, "b"), 3.6)
+    return story.reads(got(1, at(1)), Lost(1.9, at(0, "b")), got(2, at(1, "b")), *back)
+
+
+def test_two_primaries_excuse_what_nobody_can_tell():
+    between_two_primaries().finds("duplicated", "out of order")
+    between_two_primaries().fault(Harm.SPLIT_PLAIN).finds("duplicated", "out of order")
+    story = between_two_primaries().fault(Harm.SPLIT)
+    story.finds()
+    assert story.figure("came again after a split") == 1
+    unheard = lambda: Story(KEPT, {1: at(1), 2: at(1, "b"), 3: at(1, "c")}).fault(Harm.EPOCH)
+    entries = got(1, at(1)), Lost(1.9, at(0, "b")), got(2, at(1, "b"))
+    unheard().reads(*entries).finds("lost")
+    story = unheard().fault(Harm.SPLIT).reads(*entries)
+    story.finds()
+    assert story.figure("missed in a split") == 1
+    for harm in (Harm.SPLIT, Harm.SPLIT_PLAIN):
+        story = plain(30).fault(harm, 11.0, 12.0).reads(*map(got, [*range(1, 11), *range(17, 31)]))
+        story.finds()
+        assert story.figure("missed: split") == 6
+
+
 def test_what_was_delivered_and_never_acknowledged_is_counted():
     story = kept(2).reads(*in_order(1, 2))
     story.publication(2).acknowledged = story.publication(2).position = None

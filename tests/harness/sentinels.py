@@ -64,11 +64,14 @@ class Trio:
     """A primary, two replicas and three Sentinels that know each other; with `tls`, over TLS among themselves.
 
     `tls` has the paths of an authority's certificate, and of a certificate and its key. The tests' own commands go
-    over ports without TLS, which are there as well.
+    over ports without TLS, which are there as well. `options` are more of every server's configuration.
     """
 
-    def __init__(self, directory: Path, tls: dict[str, Path] | None = None):
+    def __init__(
+        self, directory: Path, tls: dict[str, Path] | None = None, options: dict[str, object] | None = None
+    ):
         self.directory = directory
+        self.options = {"repl-diskless-sync-delay": 0} | (options or {})
         self.tls = {f"tls-{key}-file": path for key, path in (tls or {}).items()}
         if tls:
             self.tls |= {"tls-replication": "yes", "tls-auth-clients": "no"}
@@ -78,7 +81,7 @@ class Trio:
     def _server(self, number: int) -> RedisServer:
         directory = self.directory / f"redis{number}"
         directory.mkdir()
-        return RedisServer(directory, options=self._with_port({"repl-diskless-sync-delay": 0} | self.tls))
+        return RedisServer(directory, options=self._with_port(self.options | self.tls))
 
     def _sentinel(self, number: int) -> Sentinel:
         directory = self.directory / f"sentinel{number}"

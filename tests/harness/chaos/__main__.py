@@ -46,7 +46,8 @@ def _run(arguments: argparse.Namespace, kind: str, seed: int):
         with open(arguments.json, "a") as file:
             file.write(json.dumps(report.as_json(result)) + "\n")
     if result.violations:
-        print(f"logs: {directory}")
+        (directory / "books").write_text(report.books(result))
+        print(f"logs, and all the books: {directory}")
     elif arguments.keep is None:
         shutil.rmtree(directory, ignore_errors=True)
     return result

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from . import client_faults, node_faults, proxy_faults, redis_faults, sentinel_faults
 from .timeline import DESTROYED, Harm
 
-_ALL = ("single", "persistent", "sentinel")
+_WATCHED = ("sentinel", "guarded")
+_ALL = ("single", "persistent", *_WATCHED)
 _PROXIED = ("single", "persistent")
 
 
@@ -36,7 +37,9 @@ def _proxied(harm: Harm = Harm.NONE) -> dict[str, Harm]:
 # hangs may cost its place.
 _RESTARTED = {"single": DESTROYED, "persistent": Harm.EPOCH}
 # hangs may cost its place. What was held up comes all at once.
-_HUNG = {"single": Harm.SLOW, "persistent": Harm.SLOW, "sentinel": DESTROYED | Harm.SLOW}
+# Around a failover there may be two primaries at once; a guarded one takes nothing that is kept then, but a bare PUBLISH.
+_REPLACED = {"sentinel": DESTROYED | Harm.SPLIT, "guarded": DESTROYED | Harm.SPLIT_PLAIN}
+_HUNG = _proxied(Harm.SLOW) | {kind: harm | Harm.SLOW for kind, harm in _REPLACED.items()}
 
 FAULTS = [
     Fault("node killed", node_faults.killed, _anywhere(), accompanies=True),
@@ -59,10 +62,10 @@ FAULTS = [
     Fault("links slow", proxy_faults.slow, _proxied(Harm.SLOW)),
     Fault("one direction held up", proxy_faults.held, _proxied(Harm.SLOW)),
     Fault("one direction lost", proxy_faults.lost, _proxied(Harm.SLOW)),
-    Fault("primary killed", sentinel_faults.killed, {"sentinel": DESTROYED}),
-    Fault("primary killed and restarted at once", sentinel_faults.restarted, {"sentinel": DESTROYED}),
-    Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": DESTROYED}),
-    Fault("SENTINEL FAILOVER", sentinel_faults.failover, {"sentinel": DESTROYED}),
+    Fault("primary killed", sentinel_faults.killed, _REPLACED),
+    Fault("primary killed and restarted at once", sentinel_faults.restarted, _REPLACED),
+    Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": DESTROYED | Harm.SPLIT}),
+    Fault("SENTINEL FAILOVER", sentinel_faults.failover, _REPLACED),
 ]
 
 

@@ -21,7 +21,8 @@ def check_kept(books: Books, channel: str) -> Verdict:
         account.check_missed(walk)
         account.check_live(walk)
     check_publishers(account.publications, verdict)
-    check_epochs(account.walks, verdict)
+    if not account.was_split(0.0, float("inf")):
+        check_epochs(account.walks, verdict)
     account.count()
     return verdict
 
@@ -33,7 +34,7 @@ class _Account:
         self.channel = verdict.channel
         self.publications = books.publications_of(self.channel)
         self.tracks = books.tracks_of(self.channel)
-        self.walks = [Walk(track, verdict).run() for track in self.tracks]
+        self.walks = [Walk(track, verdict, self.was_split).run() for track in self.tracks]
         #: Where each publication was seen, and by what.
         self.seen: dict[Key, dict[Position, str]] = defaultdict(dict)
 
@@ -116,6 +117,8 @@ class _Account:
                 continue
             if any(_tells_of(told, one) for told in walk.told):
                 self.verdict.figures["missed and told"] += 1
+            elif self.was_split(one.sent, one.acknowledged):
+                self.verdict.figures["missed in a split"] += 1
             else:
                 self.verdict.violate("lost", f"{walk.track.reader} never got it, and was told nothing", one.line())
 
@@ -125,6 +128,10 @@ class _Account:
         if walk.place != newest:
             lines = [walk.track.line(len(walk.track.entries) - 1)] if walk.track.entries else []
             self.verdict.violate("not live", f"{walk.track.reader} is at {walk.place}, the stream at {newest}", *lines)
+
+    def was_split(self, since: float, until: float) -> bool:
+        """Whether there may have been two primaries."""
+        return self._may(Harm.SPLIT, since, until)
 
     def _may(self, harm: Harm, since: float, until: float) -> bool:
         return any(fault.may(harm, self.channel, since, until) for fault in self.books.happened)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from .books import Begun, Books, Dropped, Gap, Key, Left, Publication, Received, Resumed, Track
 from .order import check_same_order
+from .timeline import Harm
 from .verdict import Verdict
 
 # The clocks of clients and of nodes are read at different places, and what is under way between them takes a while.
@@ -27,7 +28,7 @@ def check_plain(books: Books, channel: str) -> Verdict:
         _check_once(track, verdict)
         _check_refused(track, publications, verdict)
         _check_publishers(track, publications, verdict)
-        _check_missed(track, publications, verdict)
+        _check_missed(track, publications, books, verdict)
     check_same_order(tracks, verdict)
     _count(tracks, publications, verdict)
     return verdict
@@ -63,7 +64,7 @@ def _check_publishers(track: Track, publications: dict[Key, Publication], verdic
         last[connection] = entry.key[1]
 
 
-def _check_missed(track: Track, publications: dict[Key, Publication], verdict: Verdict) -> None:
+def _check_missed(track: Track, publications: dict[Key, Publication], books: Books, verdict: Verdict) -> None:
     """What was acknowledged and has not come is explained."""
     received = {entry.key for _, entry in _messages(track)}
     stretches = list(_stretches(track, publications))
@@ -72,7 +73,7 @@ def _check_missed(track: Track, publications: dict[Key, Publication], verdict: V
     for one in publications.values():
         if one.acknowledged is None or one.key in received or one.acknowledged < began:
             continue
-        why = _explanation(one, stretches)
+        why = _explanation(one, stretches) or _split(one, books)
         verdict.figures[f"missed: {why}" if why else "missed"] += 1
         left_out += why == "dropped"
         if why is None:
@@ -83,6 +84,13 @@ def _check_missed(track: Track, publications: dict[Key, Publication], verdict: V
 def _explanation(one: Publication, stretches: list[Stretch]) -> str | None:
     reasons = {why for since, until, why in stretches if one.acknowledged >= since - _SLACK and one.sent <= until + _SLACK}
     return next((why for why in ("away", "gap", "dropped") if why in reasons), None)
+
+
+def _split(one: Publication, books: Books) -> str | None:
+    """What goes to one of two primaries reaches only who is there, and nobody can tell."""
+    harm = Harm.SPLIT | Harm.SPLIT_PLAIN
+    split = any(fault.may(harm, one.channel, one.sent, one.acknowledged) for fault in books.happened)
+    return "split" if split else None
 
 
 def _around(track: Track, one: Publication) -> list[str]:

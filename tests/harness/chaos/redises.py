@@ -52,9 +52,10 @@ class Sentinel:
     """A primary and two replicas under the watch of three Sentinels."""
 
     name = "sentinel"
+    options: dict[str, object] = {}
 
     def __init__(self, directory: Path):
-        self.trio = Trio(directory)
+        self.trio = Trio(directory, options=self.options)
 
     def start(self) -> None:
         self.trio.start()
@@ -87,6 +88,13 @@ class Sentinel:
         self.trio.end()
 
 
+class Guarded(Sentinel):
+    """The same, with primaries that take nothing without a replica, as deploy/README.md wants it."""
+
+    name = "guarded"
+    options = {"min-replicas-to-write": 1}
+
+
 def _revive(server: RedisServer) -> None:
     if not server.alive():
         server.start()
@@ -95,4 +103,4 @@ def _revive(server: RedisServer) -> None:
     wait_until(server.answers, f"an answer of Redis at port {server.port}", 30)
 
 
-KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel)}
+KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel, Guarded)}

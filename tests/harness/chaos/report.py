@@ -22,10 +22,13 @@ _COLUMNS = [
     "recovered: false",
     "lost told",
     "missed and told",
+    "missed in a split",
+    "came again after a split",
     "skipped",
     "missed: away",
     "missed: gap",
     "missed: dropped",
+    "missed: split",
 ]
 _SHOWN = 12
 
@@ -51,6 +54,14 @@ def _table(verdicts: list[Verdict]) -> list[str]:
     for column in _COLUMNS:
         rows.append(f"{column:{width}}" + "".join(f"{verdict.figures[column]:10}" for verdict in verdicts))
     return rows
+
+
+def books(result: Result) -> str:
+    """Every line of the books."""
+    lines = [one.line() for one in result.books.publications.values()]
+    for track in result.books.tracks:
+        lines += [track.line(line) for line in range(len(track.entries))]
+    return "\n".join([*(one.line() for one in result.happened), *lines, ""])
 
 
 def totals(result: Result) -> Counter:

@@ -22,7 +22,15 @@ class Harm(enum.Flag):
     STREAM = enum.auto()
     #: Readers are too slow, or get too much at once, so that a node that is configured to drop does.
     SLOW = enum.auto()
+    #: Two primaries take messages at once, so that what goes to one of them reaches only those who are there.
+    SPLIT = enum.auto()
+    #: Two take messages of channels without a history at once.
+    SPLIT_PLAIN = enum.auto()
 
+
+# How long after a fault's end some nodes may yet be at another primary than others, in seconds: they ask Sentinels
+# every two.
+SPLIT_GRACE = 5.0
 
 DESTROYED = Harm.EPOCH | Harm.KEYS
 
@@ -42,7 +50,8 @@ class Happened:
     def may(self, harm: Harm, channel: str, since: float, until: float) -> bool:
         """Whether it may have done this to the channel somewhen from `since` to `until`."""
         concerned = self.channel in (None, channel)
-        return bool(self.harm & harm) and concerned and self.began <= until and self.ended + GRACE >= since
+        grace = SPLIT_GRACE if harm & (Harm.SPLIT | Harm.SPLIT_PLAIN) else GRACE
+        return bool(self.harm & harm) and concerned and self.began <= until and self.ended + grace >= since
 
     def line(self) -> str:
         """As people read it."""
