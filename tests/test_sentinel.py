@@ -80,6 +80,19 @@ def fails_over(sentinel) -> bool:
         return False
 
 
+async def forgotten(trio) -> None:
+    """Makes the last server the primary, of which the first one, that was it, never hears."""
+    new = trio.servers[1]
+    new.command("REPLICAOF", "NO", "ONE")
+    for sentinel in trio.sentinels:
+        sentinel.command("SENTINEL", "REMOVE", MASTER)
+        sentinel.command("SENTINEL", "MONITOR", MASTER, "127.0.0.1", new.port, 2)
+        sentinel.command("SENTINEL", "SET", MASTER, "down-after-milliseconds", 60_000)
+    # A failover of the new group raises its epoch, as the one that was missed would have.
+    trio.servers[2].command("REPLICAOF", "127.0.0.1", new.port)
+    await until(lambda: fails_over(trio.sentinels[0]), "a failover of the new group", 30)
+
+
 def checked(tmp_path, config) -> tuple[int, str]:
     done = run("check", "--connect", cwd=tmp_path, config=config)
     return done.returncode, done.stdout + done.stderr
@@ -153,18 +166,27 @@ async def test_nodes_leave_a_primary_that_only_sentinels_lost(trio, start_node):
     """It still takes all that nodes write, so that nothing but the Sentinels can tell them."""
     first, second = start_node(**trio.config), start_node(**trio.config)
     async with flowing(first, second) as flow:
-        old, new = trio.servers[0], trio.servers[1]
-        new.command("REPLICAOF", "NO", "ONE")
-        for sentinel in trio.sentinels:
-            sentinel.command("SENTINEL", "REMOVE", MASTER)
-            sentinel.command("SENTINEL", "MONITOR", MASTER, "127.0.0.1", new.port, 2)
-            sentinel.command("SENTINEL", "SET", MASTER, "down-after-milliseconds", 60_000)
-        # A failover of the new group raises its epoch, as the one that was missed would have.
-        trio.servers[2].command("REPLICAOF", "127.0.0.1", new.port)
-        await until(lambda: fails_over(trio.sentinels[0]), "a failover of the new group", 30)
+        old = trio.servers[0]
+        await forgotten(trio)
         await until(lambda: nodes_at(trio.servers[2]) == 2, "both nodes at the new primary", FAILED_OVER_WITHIN)
         assert old.command("ROLE")[0] == "master" and nodes_at(old) == 0
         await flow.after(time.monotonic())
+
+
+@pytest.mark.limit(120)
+async def test_a_gap_goes_back_to_when_sentinels_named_the_primary_last(trio, start_node):
+    """Others may have been at the new one since."""
+    stays = start_node(**trio.config)
+    async with native(stays) as subscriber:
+        await subscriber.ok("subscribe", channel="news")
+        await forgotten(trio)
+        async with native(start_node(**trio.config)) as publisher:
+            published = time.monotonic()
+            await publisher.ok("publish", channel="news", content="missed")
+            while (event := await subscriber.receive(FAILED_OVER_WITHIN))["type"] == "message":
+                assert event["content"] == "missed"
+            told = time.monotonic()
+        assert event["type"] == "gap" and event["seconds"] >= told - published, (event, told - published)
 
 
 @pytest.mark.limit(120)

@@ -7,7 +7,7 @@ use crate::redis::{
     settings::{InvalidRedisConfig, RedisConfig, RedisServers},
     tls::TlsFiles,
 };
-use std::fmt;
+use std::{fmt, time::Instant};
 use tokio_rustls::TlsConnector;
 
 /// Where Redis listens unless told otherwise.
@@ -98,10 +98,11 @@ impl Access {
         }
     }
 
-    /// Resolves, with a reason, when another server than the one that was `found` is the primary.
-    pub(super) async fn moved(self, found: Option<Found>) -> String {
+    /// Resolves, with a reason, when another server than the one that was `found` is the primary. Until then `named` is
+    /// told when Sentinels were asked that named this one.
+    pub(super) async fn moved(self, found: Option<Found>, named: impl Fn(Instant)) -> String {
         match (&self.servers, found) {
-            (Servers::Sentinel(sentinels), Some(found)) => sentinels.moved(found, || self.tls()).await,
+            (Servers::Sentinel(sentinels), Some(found)) => sentinels.moved(found, named, || self.tls()).await,
             _ => std::future::pending().await,
         }
     }

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use fanwire_protocol::NodeId;
 use futures_util::future::BoxFuture;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, aio::MultiplexedConnection};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -39,6 +39,8 @@ pub(super) struct Connections {
     pub(super) endpoint: Endpoint,
     /// What Sentinels said of that.
     pub(super) found: Option<Found>,
+    /// When they were asked.
+    pub(super) asked: Instant,
 }
 
 /// A connection for commands.
@@ -62,12 +64,13 @@ pub(super) struct Subscriber {
 /// What went wrong. The text may hold the password, for servers repeat the arguments of unknown commands.
 pub(super) async fn connect(access: &Access, node: NodeId) -> Result<Connections, String> {
     let tls = access.tls().await?;
+    let asked = Instant::now();
     let Target { endpoint, found } = access.target(tls.as_ref()).await?;
     let way = Way { endpoint: &endpoint, tls: tls.as_ref(), node };
     let all = async { tokio::try_join!(way.subscriber(), way.commands("publisher"), way.commands("reader")) };
     match timeout(LIMIT, all).await {
         Ok(Ok((subscriber, publishing, reading))) => {
-            Ok(Connections { subscriber, publishing, reading, endpoint, found })
+            Ok(Connections { subscriber, publishing, reading, endpoint, found, asked })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(format!("Redis at {endpoint}: {}", endpoint.silence(LIMIT))),

@@ -65,7 +65,7 @@ impl Link {
     }
 
     async fn serve(&self, connections: Connections, tasks: &mut JoinSet<End>, up: &mut Up<'_>) -> End {
-        let Connections { subscriber, publishing, reading, endpoint, found } = connections;
+        let Connections { subscriber, publishing, reading, endpoint, found, asked } = connections;
         let shared = &self.shared;
         let heartbeat = Arc::new(Heartbeat::new(shared.names.heartbeat(shared.node), rand::random()));
 
@@ -79,7 +79,9 @@ impl Link {
         let publishing = drive(publishing, tasks, "Redis closed the publishing connection");
         let reading = drive(reading, tasks, "Redis closed the reading connection");
         tasks.spawn(reader.run());
-        tasks.spawn(lost(self.access.clone().moved(found)));
+        found.iter().for_each(|_| shared.window.named(asked));
+        let named = Arc::clone(shared);
+        tasks.spawn(lost(self.access.clone().moved(found, move |asked| named.window.named(asked))));
         tasks.spawn(lost(writer::run(write, Arc::clone(&shared.interest))));
         tokio::select! {
             end = first_end(tasks) => return end,

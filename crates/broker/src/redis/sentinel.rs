@@ -8,7 +8,10 @@ use crate::redis::{
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{Cmd, Value};
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -61,6 +64,11 @@ impl Sentinels {
     ///
     /// When no Sentinel says where it is, what each said instead.
     pub(super) async fn find(&self, tls: Option<&TlsConnector>) -> Result<Found, String> {
+        self.ask_all(tls).await.map(|(found, _)| found)
+    }
+
+    /// Where the primary is, and whether most Sentinels agree on that.
+    async fn ask_all(&self, tls: Option<&TlsConnector>) -> Result<(Found, bool), String> {
         let mut answers: FuturesUnordered<_> =
             self.endpoints.iter().map(|sentinel| ask(sentinel, &self.name, tls, PATIENCE)).collect();
         let (mut found, mut reasons) = (Vec::new(), Vec::new());
@@ -70,26 +78,32 @@ impl Sentinels {
                 Err(reason) => reasons.push(reason),
             }
             if let Some(agreed) = agreed(&found, self.endpoints.len()) {
-                return Ok(agreed);
+                return Ok((agreed, true));
             }
         }
-        newest(found).ok_or_else(|| format!("no Sentinel names a primary called {}: {}", self.name, reasons.join("; ")))
+        let newest = newest(found).map(|found| (found, false));
+        newest.ok_or_else(|| format!("no Sentinel names a primary called {}: {}", self.name, reasons.join("; ")))
     }
 
-    /// Resolves when another server than `current` is the primary. That nobody answers means nothing.
-    pub(super) async fn moved<F>(&self, mut current: Found, tls: impl Fn() -> F) -> String
+    /// Resolves when another server than `current` is the primary. That nobody answers means nothing. As long as most
+    /// name `current`, `named` is told when they were asked.
+    pub(super) async fn moved<F>(&self, mut current: Found, named: impl Fn(Instant), tls: impl Fn() -> F) -> String
     where
         F: Future<Output = Result<Option<TlsConnector>, String>>,
     {
         loop {
             sleep(INTERVAL.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
             let Ok(tls) = tls().await else { continue };
-            match self.find(tls.as_ref()).await {
-                Ok(found) if current.superseded(&found) => {
-                    return format!("Sentinels name another primary: {}:{}", found.host, found.port);
-                }
-                Ok(found) if found.epoch > current.epoch => current = found,
-                _ => {}
+            let asked = Instant::now();
+            let Ok((found, agreed)) = self.ask_all(tls.as_ref()).await else { continue };
+            if current.superseded(&found) {
+                return format!("Sentinels name another primary: {}:{}", found.host, found.port);
+            }
+            if agreed && found.is_at(&current) {
+                named(asked);
+            }
+            if found.epoch > current.epoch {
+                current = found;
             }
         }
     }
@@ -97,7 +111,11 @@ impl Sentinels {
 
 impl Found {
     fn superseded(&self, by: &Self) -> bool {
-        by.epoch > self.epoch && (&by.host, by.port) != (&self.host, self.port)
+        by.epoch > self.epoch && !by.is_at(self)
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
     }
 }
 
