@@ -37,8 +37,8 @@ def _proxied(harm: Harm = Harm.NONE) -> dict[str, Harm]:
 # hangs may cost its place.
 _RESTARTED = {"single": DESTROYED, "persistent": Harm.EPOCH}
 # hangs may cost its place. What was held up comes all at once.
-# Around a failover there may be two primaries at once; a guarded one takes nothing that is kept then, but a bare PUBLISH.
-_REPLACED = {"sentinel": DESTROYED | Harm.SPLIT, "guarded": DESTROYED | Harm.SPLIT_PLAIN}
+# Around a failover there may be two primaries at once. A guarded one takes nothing that is kept then.
+_REPLACED = {"sentinel": DESTROYED | Harm.TORN | Harm.SPLIT, "guarded": DESTROYED | Harm.TORN}
 _HUNG = _proxied(Harm.SLOW) | {kind: harm | Harm.SLOW for kind, harm in _REPLACED.items()}
 
 FAULTS = [
@@ -64,7 +64,7 @@ FAULTS = [
     Fault("one direction lost", proxy_faults.lost, _proxied(Harm.SLOW)),
     Fault("primary killed", sentinel_faults.killed, _REPLACED),
     Fault("primary killed and restarted at once", sentinel_faults.restarted, _REPLACED),
-    Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": DESTROYED | Harm.SPLIT}),
+    Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": _REPLACED["sentinel"]}),
     Fault("SENTINEL FAILOVER", sentinel_faults.failover, _REPLACED),
 ]
 

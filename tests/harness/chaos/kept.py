@@ -21,7 +21,7 @@ def check_kept(books: Books, channel: str) -> Verdict:
         account.check_missed(walk)
         account.check_live(walk)
     check_publishers(account.publications, verdict)
-    if not account.was_split(0.0, float("inf")):
+    if not account.was_torn(0.0, float("inf")):
         check_epochs(account.walks, verdict)
     account.count()
     return verdict
@@ -34,7 +34,7 @@ class _Account:
         self.channel = verdict.channel
         self.publications = books.publications_of(self.channel)
         self.tracks = books.tracks_of(self.channel)
-        self.walks = [Walk(track, verdict, self.was_split).run() for track in self.tracks]
+        self.walks = [Walk(track, verdict, self.was_torn).run() for track in self.tracks]
         #: Where each publication was seen, and by what.
         self.seen: dict[Key, dict[Position, str]] = defaultdict(dict)
 
@@ -100,13 +100,18 @@ class _Account:
         return sorted(first.items(), key=lambda item: item[1])
 
     def check_told(self, walk: Walk) -> None:
-        """Who stays in an epoch is told of a loss only where the stream was harmed, or by a node that drops."""
+        """Who stays in an epoch is told of a loss only where something had harmed the stream, or by a node that drops."""
         for told in walk.told:
             same = told.before is not None and told.before.epoch == told.after.epoch
-            harm = Harm.STREAM | Harm.SLOW if told.node in self.books.dropping else Harm.STREAM
-            if same and not self._may(harm, told.heard, told.at):
+            if same and not self._may(self._causes(told), told.heard, told.at):
                 why = f"{walk.track.reader}: from {told.before} to {told.after}, and nothing had harmed the stream"
                 self.verdict.violate("told without cause", why, walk.track.line(told.line))
+
+    def _causes(self, told: Told) -> Harm:
+        if told.node is None:
+            # Who resumes may hear that what it asks for is gone before the node hears of the next epoch.
+            return Harm.STREAM | Harm.EPOCH
+        return Harm.STREAM | Harm.SLOW if told.node in self.books.dropping else Harm.STREAM
 
     def check_missed(self, walk: Walk) -> None:
         """What was acknowledged has come, or its loss was told."""
@@ -117,7 +122,7 @@ class _Account:
                 continue
             if any(_tells_of(told, one) for told in walk.told):
                 self.verdict.figures["missed and told"] += 1
-            elif self.was_split(one.sent, one.acknowledged):
+            elif self._may(Harm.SPLIT, one.sent, one.acknowledged):
                 self.verdict.figures["missed in a split"] += 1
             else:
                 self.verdict.violate("lost", f"{walk.track.reader} never got it, and was told nothing", one.line())
@@ -129,9 +134,9 @@ class _Account:
             lines = [walk.track.line(len(walk.track.entries) - 1)] if walk.track.entries else []
             self.verdict.violate("not live", f"{walk.track.reader} is at {walk.place}, the stream at {newest}", *lines)
 
-    def was_split(self, since: float, until: float) -> bool:
-        """Whether there may have been two primaries."""
-        return self._may(Harm.SPLIT, since, until)
+    def was_torn(self, since: float, until: float) -> bool:
+        """Whether nodes may have been at different primaries."""
+        return self._may(Harm.TORN, since, until)
 
     def _may(self, harm: Harm, since: float, until: float) -> bool:
         return any(fault.may(harm, self.channel, since, until) for fault in self.books.happened)

@@ -88,8 +88,7 @@ def _explanation(one: Publication, stretches: list[Stretch]) -> str | None:
 
 def _split(one: Publication, books: Books) -> str | None:
     """What goes to one of two primaries reaches only who is there, and nobody can tell."""
-    harm = Harm.SPLIT | Harm.SPLIT_PLAIN
-    split = any(fault.may(harm, one.channel, one.sent, one.acknowledged) for fault in books.happened)
+    split = any(fault.may(Harm.TORN, one.channel, one.sent, one.acknowledged) for fault in books.happened)
     return "split" if split else None
 
 

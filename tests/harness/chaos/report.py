@@ -23,7 +23,7 @@ _COLUMNS = [
     "lost told",
     "missed and told",
     "missed in a split",
-    "came again after a split",
+    "came again, told",
     "skipped",
     "missed: away",
     "missed: gap",

@@ -22,10 +22,11 @@ class Harm(enum.Flag):
     STREAM = enum.auto()
     #: Readers are too slow, or get too much at once, so that a node that is configured to drop does.
     SLOW = enum.auto()
-    #: Two primaries take messages at once, so that what goes to one of them reaches only those who are there.
+    #: Nodes are at different primaries for a while: who changes nodes then is sent to the other one's epoch and back, and
+    #: what is published where nothing is kept reaches only those who are at the same one.
+    TORN = enum.auto()
+    #: Both primaries take what is kept, and what the losing one has taken is gone.
     SPLIT = enum.auto()
-    #: Two take messages of channels without a history at once.
-    SPLIT_PLAIN = enum.auto()
 
 
 # How long after a fault's end some nodes may yet be at another primary than others, in seconds: they ask Sentinels
@@ -50,7 +51,7 @@ class Happened:
     def may(self, harm: Harm, channel: str, since: float, until: float) -> bool:
         """Whether it may have done this to the channel somewhen from `since` to `until`."""
         concerned = self.channel in (None, channel)
-        grace = SPLIT_GRACE if harm & (Harm.SPLIT | Harm.SPLIT_PLAIN) else GRACE
+        grace = SPLIT_GRACE if harm & (Harm.SPLIT | Harm.TORN) else GRACE
         return bool(self.harm & harm) and concerned and self.began <= until and self.ended + grace >= since
 
     def line(self) -> str:

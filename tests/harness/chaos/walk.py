@@ -23,12 +23,12 @@ class Told(NamedTuple):
 class Walk:
     """Follows a track from place to place: behind each place comes the next offset, or word of a loss.
 
-    `split` tells whether there may have been two primaries from one time to another. Who changes nodes then is sent to
-    the other one's epoch and back, and told so each time.
+    `torn` tells whether nodes may have been at different primaries from one time to another. Who changes nodes then is
+    sent to the other one's epoch and back, and told so each time.
     """
 
-    def __init__(self, track: Track, verdict: Verdict, split=lambda since, until: False):
-        self.split = split
+    def __init__(self, track: Track, verdict: Verdict, torn=lambda since, until: False):
+        self.torn = torn
         self.track = track
         self.verdict = verdict
         self.place: Position | None = None
@@ -88,8 +88,8 @@ class Walk:
         elif at.offset > before.offset + 1:
             missing = at.offset - before.offset - 1
             self._violate("lost", f"{missing} between {before} and {at}", line, count=missing)
-        elif at in self.received and self.told and self.split(self.told[-1].heard, self.told[-1].at):
-            self.verdict.figures["came again after a split"] += 1
+        elif at in self.received and self.told and self.torn(self.told[-1].heard, self.told[-1].at):
+            self.verdict.figures["came again, told"] += 1
         elif at in self.received:
             self._violate("duplicated", f"{at} came again", line)
         elif at.offset <= before.offset:
