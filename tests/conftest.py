@@ -10,6 +10,7 @@ from harness.haproxy import HAProxy
 from harness.nginx import Nginx
 from harness.node import Node
 from harness.ports import free_port
+from harness.redis_cluster import RedisCluster
 from harness.redis_server import RedisServer
 from harness.sentinels import Trio
 
@@ -114,6 +115,20 @@ def trio(tmp_path_factory):
         yield trio.start()
     finally:
         trio.end()
+
+
+@pytest.fixture
+def cluster_of(tmp_path_factory):
+    """Starts a Redis Cluster: `cluster_of(replicas=1)`; it ends with the test."""
+    clusters = []
+
+    def start(**options) -> RedisCluster:
+        clusters.append(RedisCluster(tmp_path_factory.mktemp("cluster"), **options))
+        return clusters[-1].start()
+
+    yield start
+    for cluster in clusters:
+        cluster.end()
 
 
 @pytest.fixture
