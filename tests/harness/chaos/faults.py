@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from . import client_faults, node_faults, proxy_faults, redis_faults, sentinel_faults
+from . import client_faults, cluster_faults, node_faults, proxy_faults, redis_faults, sentinel_faults
 from .timeline import DESTROYED, Harm
 
 _WATCHED = ("sentinel", "guarded")
-_ALL = ("single", "persistent", *_WATCHED)
+_ALL = ("single", "persistent", *_WATCHED, "cluster")
 _PROXIED = ("single", "persistent")
 
 
@@ -33,13 +33,15 @@ def _proxied(harm: Harm = Harm.NONE) -> dict[str, Harm]:
     return dict.fromkeys(_PROXIED, harm)
 
 
-# A restart begins a new epoch by design, though what is on disk may be all. Where there are Sentinels, a primary that
-# hangs may cost its place.
+# A restart begins a new epoch by design, though what is on disk may be all.
 _RESTARTED = {"single": DESTROYED, "persistent": Harm.EPOCH}
-# hangs may cost its place. What was held up comes all at once.
 # Around a failover there may be two primaries at once. A guarded one takes nothing that is kept then.
 _REPLACED = {"sentinel": DESTROYED | Harm.TORN | Harm.SPLIT, "guarded": DESTROYED | Harm.TORN}
-_HUNG = _proxied(Harm.SLOW) | {kind: harm | Harm.SLOW for kind, harm in _REPLACED.items()}
+_FAILED_OVER = {"cluster": DESTROYED | Harm.TORN | Harm.SPLIT}
+# A primary that hangs may cost its place. What was held up comes all at once.
+_HUNG = _proxied(Harm.SLOW) | {kind: harm | Harm.SLOW for kind, harm in (_REPLACED | _FAILED_OVER).items()}
+# A slot comes to a server that gave none of its epochs.
+_MOVED = {"cluster": Harm.EPOCH | Harm.TORN}
 
 FAULTS = [
     Fault("node killed", node_faults.killed, _anywhere(), accompanies=True),
@@ -66,6 +68,9 @@ FAULTS = [
     Fault("primary killed and restarted at once", sentinel_faults.restarted, _REPLACED),
     Fault("lagging replica promoted", sentinel_faults.lagging, {"sentinel": _REPLACED["sentinel"]}),
     Fault("SENTINEL FAILOVER", sentinel_faults.failover, _REPLACED),
+    Fault("a primary of the cluster killed", cluster_faults.killed, _FAILED_OVER),
+    Fault("CLUSTER FAILOVER", cluster_faults.failover, _FAILED_OVER),
+    Fault("slot migrated", cluster_faults.migrated, _MOVED),
 ]
 
 

@@ -17,26 +17,25 @@ async def killed(stage, draw, happened) -> None:
 
 async def frozen_1(stage, draw, happened) -> None:
     """It hangs for less than a node takes to notice."""
-    await _frozen(stage, 1.0)
+    await _frozen(stage, draw, happened, 1.0)
 
 
 async def frozen_5(stage, draw, happened) -> None:
     """It hangs, and everybody notices."""
-    await _frozen(stage, 5.0)
+    await _frozen(stage, draw, happened, 5.0)
 
 
 async def frozen_20(stage, draw, happened) -> None:
     """It hangs for long."""
-    await _frozen(stage, 20.0)
+    await _frozen(stage, draw, happened, 20.0)
 
 
-async def _frozen(stage, seconds: float) -> None:
-    servers = await asyncio.to_thread(stage.redis.primaries)
-    for server in servers:
-        server.freeze()
+async def _frozen(stage, draw, happened, seconds: float) -> None:
+    server = await _one(stage, draw)
+    happened.details = str(server.port)
+    server.freeze()
     await asyncio.sleep(seconds)
-    for server in servers:
-        server.thaw()
+    server.thaw()
 
 
 async def links_killed(stage, draw, happened) -> None:
@@ -64,13 +63,12 @@ async def flushed(stage, draw, happened) -> None:
 
 async def evicted(stage, draw, happened) -> None:
     """Memory is short, and keys go to make room."""
-    policy = draw.choice(["allkeys-random", "allkeys-lru"])
-    for server in await asyncio.to_thread(stage.redis.primaries):
-        before = await asyncio.to_thread(_evict, server, policy)
-        await asyncio.sleep(_MEMORY_SHORT)
-        await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", 0)
-        evicted = await asyncio.to_thread(_figure, server, "stats", "evicted_keys") - before
-        happened.details += f"{policy}, {evicted} keys "
+    policy, server = draw.choice(["allkeys-random", "allkeys-lru"]), await _one(stage, draw)
+    before = await asyncio.to_thread(_evict, server, policy)
+    await asyncio.sleep(_MEMORY_SHORT)
+    await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", 0)
+    evicted = await asyncio.to_thread(_figure, server, "stats", "evicted_keys") - before
+    happened.details = f"{policy}, {evicted} keys"
 
 
 def _evict(server, policy: str) -> int:
@@ -109,6 +107,11 @@ async def _with_key(stage, kind: str, draw, happened, command: str, *arguments) 
         for key in await asyncio.to_thread(server.command, "KEYS", pattern):
             await asyncio.to_thread(server.command, command, key, *arguments)
             happened.details += f"{key} "
+
+
+async def _one(stage, draw):
+    """One of the servers that take writes."""
+    return draw.choice(await asyncio.to_thread(stage.redis.primaries))
 
 
 async def _everywhere(stage, *words) -> list:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..redis_cluster import RedisCluster
 from ..redis_server import RedisServer
 from ..sentinels import Trio
 from ..waiting import wait_until
@@ -95,6 +96,34 @@ class Guarded(Sentinel):
     options = {"min-replicas-to-write": 1}
 
 
+class Cluster:
+    """Three primaries, a replica for each, and the channels spread over them."""
+
+    name = "cluster"
+
+    def __init__(self, directory: Path):
+        self.cluster = RedisCluster(directory, replicas=1)
+
+    def start(self) -> None:
+        self.cluster.start()
+
+    def config(self) -> dict[str, object]:
+        """What the next node is told."""
+        return self.cluster.config
+
+    def primaries(self) -> list[RedisServer]:
+        """The servers that take writes."""
+        return self.cluster.primaries()
+
+    def heal(self) -> None:
+        for server in self.cluster.servers:
+            _revive(server)
+        wait_until(self.cluster.is_complete, "three primaries with their replicas", 90)
+
+    def end(self) -> None:
+        self.cluster.end()
+
+
 def _revive(server: RedisServer) -> None:
     if not server.alive():
         server.start()
@@ -103,4 +132,4 @@ def _revive(server: RedisServer) -> None:
     wait_until(server.answers, f"an answer of Redis at port {server.port}", 30)
 
 
-KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel, Guarded)}
+KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel, Guarded, Cluster)}
