@@ -12,10 +12,10 @@ _HALFWAY = 0.3
 
 async def killed(stage, draw, happened) -> None:
     """A primary dies, its replica takes over, and it comes back as a replica."""
-    cluster, died = stage.redis.cluster, stage.timeline.now()
-    old = draw.choice(await asyncio.to_thread(cluster.primaries))
+    cluster, slot = stage.redis.cluster, slot_of_channel(_channel(stage, draw))
+    old, died = await asyncio.to_thread(cluster.owner, slot), stage.timeline.now()
     old.kill()
-    await until(cluster.agrees, "a replica that has taken over", 60)
+    await until(lambda: cluster.owner(slot) is not None, "a replica that has taken over", 60)
     happened.details = f"{old.port} gave way after {stage.timeline.now() - died:.1f} s"
     await asyncio.to_thread(old.start)
     await until(cluster.is_complete, "all replicas", 90)

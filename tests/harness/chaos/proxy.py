@@ -44,9 +44,10 @@ class Proxy:
         return self
 
     def end(self) -> None:
-        self._call(self._cut())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     def cut(self) -> None:
         """Ends all connections, and refuses others until `heal`."""
@@ -80,6 +81,13 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _set(self, lane: Lane, **values) -> None:
         for name, value in values.items():
             setattr(lane, name, value)
@@ -95,7 +103,8 @@ class Proxy:
             connection.abort()
 
     async def _serve(self, reader, writer) -> None:
-        with suppress(OSError):
+        # Whoever ends this one ends the connections first.
+        with suppress(OSError, asyncio.CancelledError):
             server = None if self._refuses else await self._dial()
             if server is None:
                 writer.transport.abort()
