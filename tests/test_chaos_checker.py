@@ -293,6 +293,10 @@ def test_a_plain_message_that_is_missing_without_a_reason_is_found(between):
 def test_plain_messages_that_come_twice_or_in_two_orders_are_found():
     plain(2).reads(got(1), got(2), got(2)).finds("duplicated")
     plain(2).reads(got(2), got(1)).finds("out of order")
+    late = plain(2).reads(got(2), got(1))
+    late.publication(1).acknowledged = None
+    late.finds()
+    assert late.figure("late") == 1
     story = plain(2)
     # Nothing is promised between two connections of a publisher, but everybody sees the same.
     story.publication(2).visit = 2

@@ -55,13 +55,17 @@ def _check_refused(track: Track, publications: dict[Key, Publication], verdict: 
 
 
 def _check_publishers(track: Track, publications: dict[Key, Publication], verdict: Verdict) -> None:
-    """What one connection published keeps its order."""
+    """What one connection published keeps its order; only what was not acknowledged may come late."""
     last: dict[tuple[str, int], int] = {}
     for line, entry in _messages(track):
-        connection = entry.key[0], publications[entry.key].visit
-        if entry.key[1] < last.get(connection, -1):
+        one = publications[entry.key]
+        connection, number = (entry.key[0], one.visit), entry.key[1]
+        if number >= last.get(connection, -1):
+            last[connection] = number
+        elif one.acknowledged is None:
+            verdict.figures["late"] += 1
+        else:
             verdict.violate("out of order", f"{track.reader}: behind number {last[connection]}", track.line(line))
-        last[connection] = entry.key[1]
 
 
 def _check_missed(track: Track, publications: dict[Key, Publication], books: Books, verdict: Verdict) -> None:

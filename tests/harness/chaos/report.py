@@ -25,6 +25,7 @@ _COLUMNS = [
     "missed in a split",
     "came again, told",
     "skipped",
+    "late",
     "missed: away",
     "missed: gap",
     "missed: dropped",
