@@ -94,7 +94,8 @@ def kept(count: int) -> Story:
 
 def test_kept_promises_are_found_kept():
     story = kept(4).reads(*in_order(1, 2, 3, 4))
-    story.reads(*in_order(1, 2), Left(2.5, ""), Resumed(3.0, at(2), at(2), True), Repeated(3.1, ("p", 2), at(2)), *in_order(3, 4))
+    back = Left(2.5, ""), Resumed(3.0, at(2), at(2), True), Repeated(3.1, ("p", 2), at(2))
+    story.reads(*in_order(1, 2), *back, *in_order(3, 4))
     story.finds()
     assert story.figure("acknowledged") == 4 and story.figure("delivered") == 8 and story.figure("skipped") == 1
 
@@ -109,7 +110,8 @@ def test_a_hole_over_a_recovery_is_found():
 
 
 def test_a_recovery_at_another_place_is_found():
-    kept(3).reads(*in_order(1), Left(1.5, ""), Resumed(2.6, at(1), at(2), True), *in_order(3)).finds("lost", "contradiction")
+    back = Left(1.5, ""), Resumed(2.6, at(1), at(2), True)
+    kept(3).reads(*in_order(1), *back, *in_order(3)).finds("lost", "contradiction")
 
 
 def test_what_comes_twice_is_found():
@@ -117,7 +119,8 @@ def test_what_comes_twice_is_found():
 
 
 def test_what_comes_too_late_is_found():
-    kept(3).reads(*in_order(1, 2, 3)).reads(*in_order(1, 3, 2), *in_order(3)).finds("lost", "out of order", "duplicated")
+    story = kept(3).reads(*in_order(1, 2, 3))
+    story.reads(*in_order(1, 3, 2), *in_order(3)).finds("lost", "out of order", "duplicated")
 
 
 def test_another_epoch_without_a_word_is_found():
@@ -141,7 +144,12 @@ def test_a_stream_that_holds_something_else_is_found():
 
 @pytest.mark.parametrize(
     "harm, found, excused",
-    [(Harm.KEYS, [], 1), (Harm.EPOCH, ["duplicated"], 0), (Harm.STREAM, ["duplicated"], 0), (Harm.NONE, ["duplicated"], 0)],
+    [
+        (Harm.KEYS, [], 1),
+        (Harm.EPOCH, ["duplicated"], 0),
+        (Harm.STREAM, ["duplicated"], 0),
+        (Harm.NONE, ["duplicated"], 0),
+    ],
 )
 def test_a_message_at_two_places_is_found_unless_its_key_may_be_forgotten(harm, found, excused):
     story = Story(KEPT, {1: at(2)}).fault(harm)
@@ -192,7 +200,8 @@ def test_a_loss_within_an_epoch_needs_a_stream_that_was_harmed_or_a_node_that_dr
     story.reads(*in_order(1), Lost(2.9, at(2)), *in_order(3)).finds(*staying)
     resumed = kept(3).fault(harm)
     resumed.books.dropping |= {*dropping}
-    resumed.reads(*in_order(1), Left(1.5, ""), Resumed(2.9, at(1), at(2), False, "node0"), *in_order(3)).finds(*resuming)
+    back = Left(1.5, ""), Resumed(2.9, at(1), at(2), False, "node0")
+    resumed.reads(*in_order(1), *back, *in_order(3)).finds(*resuming)
 
 
 def test_a_word_of_loss_excuses_nothing_that_was_sent_after_it():

@@ -6,7 +6,20 @@ from pathlib import Path
 
 from .. import process
 from ..node import binary
-from .books import BROADCASTS, Begun, Books, Dropped, Gap, Left, Lost, Position, Received, Resumed, Signature, position_of
+from .books import (
+    BROADCASTS,
+    Begun,
+    Books,
+    Dropped,
+    Gap,
+    Left,
+    Lost,
+    Position,
+    Received,
+    Resumed,
+    Signature,
+    position_of,
+)
 
 _PAUSE = 0.03
 

@@ -78,7 +78,8 @@ class _Account:
             if self._may(Harm.KEYS, publication.sent, until):
                 self.verdict.figures["duplicated after a fault"] += 1
             else:
-                self.verdict.violate("duplicated", "one message at several places", publication.line(), *places.values())
+                lines = publication.line(), *places.values()
+                self.verdict.violate("duplicated", "one message at several places", *lines)
 
     def check_epochs(self) -> None:
         """Epochs begin only after faults that may have ended the one before."""
@@ -100,7 +101,7 @@ class _Account:
         return sorted(first.items(), key=lambda item: item[1])
 
     def check_told(self, walk: Walk) -> None:
-        """Who stays in an epoch is told of a loss only where something had harmed the stream, or by a node that drops."""
+        """Who stays in an epoch is told of a loss where something had harmed the stream, or by a node that drops."""
         for told in walk.told:
             same = told.before is not None and told.before.epoch == told.after.epoch
             if same and not self._may(self._causes(told), told.heard, told.at):

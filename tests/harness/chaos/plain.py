@@ -86,7 +86,8 @@ def _check_missed(track: Track, publications: dict[Key, Publication], books: Boo
 
 
 def _explanation(one: Publication, stretches: list[Stretch]) -> str | None:
-    reasons = {why for since, until, why in stretches if one.acknowledged >= since - _SLACK and one.sent <= until + _SLACK}
+    touches = lambda since, until: one.acknowledged >= since - _SLACK and one.sent <= until + _SLACK
+    reasons = {why for since, until, why in stretches if touches(since, until)}
     return next((why for why in ("away", "gap", "dropped") if why in reasons), None)
 
 

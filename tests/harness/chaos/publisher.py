@@ -12,10 +12,12 @@ from .visitor import FAILURES, Visitor
 _CERTAINLY_NOT = "broker_unavailable"
 # How many messages may be unanswered.
 _WINDOW = 32
+# Messages a second.
+_RATE = 40
 
 
 class Publisher(Visitor):
-    """Publishes into `channels` in turn, each with whether it has a history, `rate` messages a second."""
+    """Publishes into `channels`, each with whether it has a history, one after the other as `turns` has them."""
 
     def __init__(
         self,
@@ -25,14 +27,14 @@ class Publisher(Visitor):
         silence: float,
         *,
         channels: dict[str, bool],
-        rate: float,
+        turns: list[str],
         books: Books,
         now,
         signature: Signature,
     ):
         super().__init__(name, nodes, codec, silence)
         self.channels = channels
-        self.rate = rate
+        self.turns = turns
         self.books = books
         self.now = now
         self.signature = signature
@@ -80,7 +82,7 @@ class Publisher(Visitor):
             await self._window()
             publication = self._next()
             await self._send(client, publication)
-            due = max(due + 1 / self.rate, time.monotonic() - 1)
+            due = max(due + 1 / _RATE, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _window(self) -> None:
@@ -89,9 +91,9 @@ class Publisher(Visitor):
             await self._flows.wait()
 
     def _next(self) -> Publication:
-        number, names = self._number, list(self.channels)
+        number = self._number
         self._number += 1
-        key, channel = (self.name, number), names[number % len(names)]
+        key, channel = (self.name, number), self.turns[number % len(self.turns)]
         publication = Publication(key, channel, self.visits, self.now())
         self.books.publications[key] = self.pending[number] = publication
         return publication

@@ -78,7 +78,8 @@ def totals(result: Result) -> Counter:
 def summary(result: Result) -> str:
     """One line."""
     sums = totals(result)
-    kept = ", ".join(f"{name} {sums[f'kept {name}']}" for name in ("acknowledged", "lost", "duplicated", "out of order"))
+    names = "acknowledged", "lost", "duplicated", "out of order"
+    kept = ", ".join(f"{name} {sums[f'kept {name}']}" for name in names)
     told = f"recovered: false {sums['kept recovered: false']}, lost told {sums['kept lost told']}"
     outcome = f"{len(result.violations)} VIOLATIONS" if result.violations else "kept its promises"
     return f"{result.kind} seed {result.seed}: {outcome}; with history: {kept}; {told}"

@@ -24,12 +24,13 @@ RARE = [f"kept:{number}" for number in range(4, 6)]
 KEPT = [*BUSY, *RARE, BROADCASTS]
 PLAIN = [f"plain{number}" for number in range(2)]
 CHANNELS = dict.fromkeys(KEPT, True) | dict.fromkeys(PLAIN, False)
+# What publishers publish into in turn: the first channel is so busy that who was away for long needs several pages.
+TURNS = [*CHANNELS, *[BUSY[0]] * 3]
 
 _NODES = 3
 # The one that leaves out what slow clients don't take; the others send those away.
 _DROPS = 2
 _PUBLISHERS = 4
-_RATE = 40
 _SUBSCRIBERS = 20
 _COMMANDS = 4
 # How many subscribers never stay for long, and for how long at most, in seconds.
@@ -115,7 +116,7 @@ class Stage:
         shared = {"books": self.books, "now": self.timeline.now, "signature": self._signature}
         for number in range(_PUBLISHERS):
             codec = list(CODECS.values())[number % 2]
-            one = Publisher(f"p{number}", self.nodes, codec, 2.5 * _HEARTBEAT, channels=CHANNELS, rate=_RATE, **shared)
+            one = Publisher(f"p{number}", self.nodes, codec, 2.5 * _HEARTBEAT, channels=CHANNELS, turns=TURNS, **shared)
             self.publishers.append(one)
             one.start()
 
@@ -164,7 +165,7 @@ class Stage:
             await asyncio.to_thread(node.wait_ready, 60)
 
     async def flows(self) -> None:
-        """Waits until every reader has, of each of its channels, what is published from now on; books who never does."""
+        """Waits until every reader has something of each channel that is published from now on; books who never does."""
         since, deadline = self.timeline.now(), time.monotonic() + _SETTLED_WITHIN
         while waiting := [track for track in self.books.tracks if not self._has_newer(track, since)]:
             self.check_running()

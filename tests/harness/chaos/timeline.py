@@ -22,8 +22,8 @@ class Harm(enum.Flag):
     STREAM = enum.auto()
     #: Readers are too slow, or get too much at once, so that a node that is configured to drop does.
     SLOW = enum.auto()
-    #: Nodes are at different primaries for a while: who changes nodes then is sent to the other one's epoch and back, and
-    #: what is published where nothing is kept reaches only those who are at the same one.
+    #: Nodes are at different primaries for a while: who changes nodes then is sent to the other one's epoch and back,
+    #: and what is published where nothing is kept reaches only those who are at the same one.
     TORN = enum.auto()
     #: Both primaries take what is kept, and what the losing one has taken is gone.
     SPLIT = enum.auto()

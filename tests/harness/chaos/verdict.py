@@ -17,7 +17,8 @@ class Violation:
     lines: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        return "\n".join([f"{self.what.upper()} in {self.channel}: {self.why}", *(f"    {line}" for line in self.lines)])
+        title = f"{self.what.upper()} in {self.channel}: {self.why}"
+        return "\n".join([title, *(f"    {line}" for line in self.lines)])
 
 
 @dataclass
