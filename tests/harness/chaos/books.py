@@ -1,6 +1,7 @@
 """What was sent, acknowledged, received and told; by whom, and when."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
@@ -189,3 +190,24 @@ class Signature:
 
     def _of(self, channel: str, key: Key) -> str:
         return hashlib.sha256(f"{self.secret}/{channel}/{key[0]}/{key[1]}".encode()).hexdigest()[:16]
+
+
+@dataclass
+class Notes:
+    """What every client of a run writes with: the books, the time, and how contents are signed."""
+
+    books: Books
+    now: Callable[[], float]
+    signature: Signature
+
+    def read(self, name: str, channel: str, event: dict) -> Key | None:
+        """Whose content an event has; what is nobody's is booked, and `None`."""
+        try:
+            return self.signature.read(channel, event["content"])
+        except ValueError as error:
+            self.unexpected(name, error)
+            return None
+
+    def unexpected(self, name: str, what) -> None:
+        """Books what `name` should not have been told."""
+        self.books.unexpected.append(f"{name} at {self.now():.3f} s: {what}")

@@ -6,20 +6,7 @@ from pathlib import Path
 
 from .. import process
 from ..node import binary
-from .books import (
-    BROADCASTS,
-    Begun,
-    Books,
-    Dropped,
-    Gap,
-    Left,
-    Lost,
-    Position,
-    Received,
-    Resumed,
-    Signature,
-    position_of,
-)
+from .books import BROADCASTS, Begun, Dropped, Gap, Left, Lost, Notes, Position, Received, Resumed, position_of
 
 _PAUSE = 0.03
 
@@ -27,23 +14,12 @@ _PAUSE = 0.03
 class SubCommand:
     """Listens at a port behind which there are several nodes, and books what is printed."""
 
-    def __init__(
-        self,
-        name: str,
-        directory: Path,
-        port: int,
-        *,
-        channels: dict[str, bool],
-        books: Books,
-        now,
-        signature: Signature,
-    ):
+    def __init__(self, name: str, directory: Path, port: int, *, channels: dict[str, bool], notes: Notes):
         self.name = name
         self.channels = {**channels, BROADCASTS: True}
-        self.books = books
-        self.now = now
-        self.signature = signature
-        self.tracks = {channel: books.track(name, channel) for channel in self.channels}
+        self.notes = notes
+        self.now = notes.now
+        self.tracks = {channel: notes.books.track(name, channel) for channel in self.channels}
         self._output, self._errors = directory / f"{name}.out", directory / f"{name}.log"
         self._arguments = ["sub", "--json", "--recover", "--url", f"ws://127.0.0.1:{port}", *channels]
         self._places: dict[str, Position] = {}
@@ -97,7 +73,7 @@ class SubCommand:
         take(event)
 
     def _take_unknown(self, event: dict) -> None:
-        self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
+        self.notes.unexpected(self.name, event)
 
     def _take_message(self, event: dict) -> None:
         self._take_content(event["channel"], event)
@@ -106,10 +82,8 @@ class SubCommand:
         self._take_content(BROADCASTS, event)
 
     def _take_content(self, channel: str, event: dict) -> None:
-        try:
-            key = self.signature.read(channel, event["content"])
-        except ValueError as error:
-            self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {error}")
+        key = self.notes.read(self.name, channel, event)
+        if key is None:
             return
         position = position_of(event) if self.channels[channel] else None
         if position:

@@ -13,8 +13,7 @@ async def killed(stage, draw, happened) -> None:
         happened.details = node.name
         node.kill()
         await asyncio.sleep(draw.uniform(0.2, 3))
-        await asyncio.to_thread(node.start_again)
-        await asyncio.to_thread(node.wait_ready, 60)
+        await _starts_again(node)
 
 
 async def drained(stage, draw, happened) -> None:
@@ -27,8 +26,7 @@ async def drained(stage, draw, happened) -> None:
         code = await asyncio.to_thread(node.wait, 30)
         if code != 0:
             stage.books.unexpected.append(f"{node.name} ended with {code} when it was drained")
-        await asyncio.to_thread(node.start_again)
-        await asyncio.to_thread(node.wait_ready, 60)
+        await _starts_again(node)
 
 
 async def frozen(stage, draw, happened) -> None:
@@ -40,3 +38,8 @@ async def frozen(stage, draw, happened) -> None:
         node.freeze()
         await asyncio.sleep(_FROZEN)
         node.thaw()
+
+
+async def _starts_again(node) -> None:
+    await asyncio.to_thread(node.start_again)
+    await asyncio.to_thread(node.wait_ready, 60)

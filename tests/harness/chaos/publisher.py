@@ -5,7 +5,7 @@ import random
 import time
 
 from ..clients import Native
-from .books import BROADCASTS, Books, Publication, Signature, position_of
+from .books import BROADCASTS, Notes, Publication, position_of
 from .subscriber import LATER
 from .visitor import FAILURES, Visitor
 
@@ -28,16 +28,13 @@ class Publisher(Visitor):
         *,
         channels: dict[str, bool],
         turns: list[str],
-        books: Books,
-        now,
-        signature: Signature,
+        notes: Notes,
     ):
         super().__init__(name, nodes, codec, silence)
         self.channels = channels
         self.turns = turns
-        self.books = books
-        self.now = now
-        self.signature = signature
+        self.notes = notes
+        self.now = notes.now
         #: What is neither acknowledged nor given up, in order.
         self.pending: dict[int, Publication] = {}
         self._number = 0
@@ -95,14 +92,14 @@ class Publisher(Visitor):
         self._number += 1
         key, channel = (self.name, number), self.turns[number % len(self.turns)]
         publication = Publication(key, channel, self.visits, self.now())
-        self.books.publications[key] = self.pending[number] = publication
+        self.notes.books.publications[key] = self.pending[number] = publication
         return publication
 
     async def _send(self, client: Native, publication: Publication) -> None:
         key, channel = publication.key, publication.channel
-        fields = {"id": key[1], "content": self.signature.content(channel, key)}
+        fields = {"id": key[1], "content": self.notes.signature.content(channel, key)}
         if self.channels[channel]:
-            fields["idempotency_key"] = f"{self.signature.secret}/{key[0]}/{key[1]}"
+            fields["idempotency_key"] = f"{self.notes.signature.secret}/{key[0]}/{key[1]}"
         if channel == BROADCASTS:
             await client.send("broadcast", **fields)
         else:
@@ -115,7 +112,7 @@ class Publisher(Visitor):
         elif event["type"] == "error" and publication and event["code"] in LATER:
             self._refuse(client, publication, event["code"])
         elif event["type"] not in ("pong", "gap", "broadcast", "lost"):
-            self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
+            self.notes.unexpected(self.name, event)
 
     def _acknowledge(self, publication: Publication, event: dict) -> None:
         publication.acknowledged = self.now()

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..clients import CODECS, native
 from ..node import Node
 from ..waiting import until
-from .books import BROADCASTS, Books, Position, Received, Signature, position_of
+from .books import BROADCASTS, Books, Notes, Position, Received, Signature, position_of
 from .command import SubCommand
 from .proxy import Proxy
 from .publisher import Publisher
@@ -71,7 +71,7 @@ class Stage:
         self.publishers: list[Publisher] = []
         self.subscribers: list[Subscriber] = []
         self.commands: list[SubCommand] = []
-        self._signature = Signature(os.urandom(4).hex(), _PADDING)
+        self.notes = Notes(self.books, timeline.now, Signature(os.urandom(4).hex(), _PADDING))
         self._busy: set[str] = set()
         self._stalls: asyncio.Task | None = None
 
@@ -99,26 +99,24 @@ class Stage:
         await self.flows()
 
     def _start_readers(self) -> None:
-        shared = {"books": self.books, "now": self.timeline.now, "signature": self._signature}
         for number in range(_SUBSCRIBERS):
             codec = list(CODECS.values())[number % 2]
             restless = _STAYS if number >= _SUBSCRIBERS - _RESTLESS else None
-            options = {"channels": _channels(number), "restless": restless, **shared}
+            options = {"channels": _channels(number), "restless": restless, "notes": self.notes}
             self.subscribers.append(Subscriber(f"s{number}", self.nodes, codec, 2.5 * _HEARTBEAT, **options))
         for number in range(_COMMANDS):
-            channels = _channels(number)
-            one = SubCommand(f"r{number}", self.directory, self._balancer.port, channels=channels, **shared)
-            self.commands.append(one)
+            options = {"channels": _channels(number), "notes": self.notes}
+            self.commands.append(SubCommand(f"r{number}", self.directory, self._balancer.port, **options))
         for reader in self.readers:
             reader.start()
 
     def _start_publishers(self) -> None:
-        shared = {"books": self.books, "now": self.timeline.now, "signature": self._signature}
         for number in range(_PUBLISHERS):
             codec = list(CODECS.values())[number % 2]
-            one = Publisher(f"p{number}", self.nodes, codec, 2.5 * _HEARTBEAT, channels=CHANNELS, turns=TURNS, **shared)
-            self.publishers.append(one)
-            one.start()
+            options = {"channels": CHANNELS, "turns": TURNS, "notes": self.notes}
+            self.publishers.append(Publisher(f"p{number}", self.nodes, codec, 2.5 * _HEARTBEAT, **options))
+        for publisher in self.publishers:
+            publisher.start()
 
     async def _book_stalls(self) -> None:
         """Who does not run does not read, which for a node is a slow client."""
@@ -165,7 +163,7 @@ class Stage:
             await asyncio.to_thread(node.wait_ready, 60)
 
     async def flows(self) -> None:
-        """Waits until every reader has something of each channel that is published from now on; books who never does."""
+        """Waits until every reader has something new of each of its channels; books who never gets it."""
         since, deadline = self.timeline.now(), time.monotonic() + _SETTLED_WITHIN
         while waiting := [track for track in self.books.tracks if not self._has_newer(track, since)]:
             self.check_running()
@@ -214,7 +212,7 @@ class Stage:
             if not page["publications"]:
                 return stream
             for entry in page["publications"]:
-                key = self._signature.read(channel, entry["content"])
+                key = self.notes.signature.read(channel, entry["content"])
                 stream[Position(page["epoch"], entry["offset"])] = key
             since = {"since": {"epoch": page["epoch"], "offset": page["publications"][-1]["offset"]}}
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from ..clients import Native
-from .books import BROADCASTS, Books, Dropped, Gap, Position, Received, Signature, position_of
+from .books import BROADCASTS, Dropped, Gap, Notes, Position, Received, position_of
 from .broadcasts import Broadcasts
 from .channel import Channel
 from .visitor import Visitor
@@ -32,18 +32,16 @@ class Subscriber(Visitor):
         silence: float,
         *,
         channels: dict[str, bool],
-        books: Books,
-        now,
-        signature: Signature,
+        notes: Notes,
         restless: float | None = None,
     ):
         super().__init__(name, nodes, codec, silence)
         self.restless = restless
-        self.books = books
-        self.now = now
-        self.signature = signature
-        self.broadcasts = Broadcasts(books.track(name, BROADCASTS))
-        self.channels = {channel: Channel(books.track(name, channel), kept) for channel, kept in channels.items()}
+        self.notes = notes
+        self.now = notes.now
+        track = notes.books.track
+        self.broadcasts = Broadcasts(track(name, BROADCASTS))
+        self.channels = {channel: Channel(track(name, channel), kept) for channel, kept in channels.items()}
         self._all = {**self.channels, BROADCASTS: self.broadcasts}
 
     def is_here(self) -> bool:
@@ -87,7 +85,7 @@ class Subscriber(Visitor):
         take(client, event)
 
     def _take_unknown(self, client: Native, event: dict) -> None:
-        self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {event}")
+        self.notes.unexpected(self.name, event)
 
     def _take_pong(self, client: Native, event: dict) -> None:
         pass
@@ -127,10 +125,8 @@ class Subscriber(Visitor):
         self._take_content(client, event, self.broadcasts)
 
     def _take_content(self, client: Native, event: dict, channel: Channel) -> None:
-        try:
-            key = self.signature.read(channel.track.channel, event["content"])
-        except ValueError as error:
-            self.books.unexpected.append(f"{self.name} at {self.now():.3f} s: {error}")
+        key = self.notes.read(self.name, channel.track.channel, event)
+        if key is None:
             return
         if not channel.kept:
             channel.track.note(Received(self.now(), key, None))
