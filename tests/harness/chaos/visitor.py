@@ -57,8 +57,10 @@ class Visitor:
 
     async def end(self) -> None:
         """Makes it leave for good."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        # A wait that is over in the moment of its cancellation may swallow that.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1)
 
     def cut(self) -> None:
         """Ends its connection as a broken line would."""
@@ -88,9 +90,8 @@ class Visitor:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         line.setblocking(False)
         try:
-            await asyncio.wait_for(
-                asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", self.node.port)), self.silence
-            )
+            connected = asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", self.node.port))
+            await asyncio.wait_for(connected, self.silence)
         except BaseException:
             line.close()
             raise
