@@ -1,9 +1,11 @@
 """The checker of the fault harness, fed with broken books: one that lets something pass would prove nothing."""
 
+import json
 import random
 
 import pytest
 
+from harness.chaos import report
 from harness.chaos.books import (
     Begun,
     Books,
@@ -21,6 +23,7 @@ from harness.chaos.books import (
 from harness.chaos.check import check
 from harness.chaos.plan import rounds
 from harness.chaos.redises import KINDS
+from harness.chaos.run import Result
 from harness.chaos.timeline import DESTROYED, GRACE, Happened, Harm
 from harness.chaos.verdict import Verdict
 from harness.chaos.walk import Walk
@@ -346,6 +349,20 @@ def test_contents_that_were_mixed_up_are_found():
     ]:
         with pytest.raises(ValueError):
             signature.read(channel, broken)
+
+
+def test_the_report_shows_what_was_broken_and_by_which_lines():
+    story = kept(4).fault(Harm.SLOW).reads(*in_order(1, 2, 3, 4)).reads(*in_order(1, 2, 4))
+    result = Result("single", 7, 1.0, story.books.happened, story.verdict(), story.books)
+    text, program = report.text(result), report.as_json(result)
+    assert "LOST in kept:0: r1: 1 between a.2 and a.4" in text and "r1 kept:0 line 4, 4.200 s: Received key p/4" in text
+    assert "2 VIOLATIONS; with history: acknowledged 4, lost 2" in text
+    assert (program["kept"], program["faults"][0]["harm"], len(program["violations"])) == (False, "slow", 2)
+    assert json.loads(json.dumps(program)) == program
+    assert "p/3 into kept:0, sent at 3.000 s, 1 times, acknowledged at 3.500 s as a.3" in report.books(result)
+    fine = kept(1).reads(*in_order(1))
+    result = Result("single", 7, 1.0, [], fine.verdict(), fine.books)
+    assert "kept its promises" in report.text(result) and report.as_json(result)["kept"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

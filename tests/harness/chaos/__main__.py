@@ -39,8 +39,14 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, kind: str, seed: int):
     print(f"\n{kind}, seed {seed}", flush=True)
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"chaos-{kind}-{seed}-", dir=arguments.keep))
-    result = asyncio.run(run(directory, kind, seed, arguments.minutes, tell=lambda line: print(line, flush=True)))
+    try:
+        result = asyncio.run(run(directory, kind, seed, arguments.minutes, tell=lambda line: print(line, flush=True)))
+    except BaseException:
+        print(f"logs: {directory}", flush=True)
+        raise
     print(report.text(result), flush=True)
     if arguments.json:
         with open(arguments.json, "a") as file:
