@@ -95,6 +95,11 @@ impl Step {
 }
 
 impl Page {
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.done.is_closed()
+    }
+
     /// Says that all of it is out, or that the connection has ended.
     pub(crate) fn done(self) {
         // Whoever doesn't wait any more needs no answer.

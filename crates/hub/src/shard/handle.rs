@@ -143,7 +143,8 @@ impl ShardHandle {
 
     /// Sends a connection `frames`, which are publications of a history, as it takes them: whoever reads slowly is not
     /// slow because of them. At most a quarter of the outbox's limit and one frame more are in the outbox together.
-    /// Resolves when all were put there and at most a quarter waits, or the connection ends.
+    /// Resolves when all were put there and at most a quarter waits, or the connection ends. Who drops the future gives up
+    /// what is not in the outbox yet.
     pub fn page(&self, connection: ConnectionKey, frames: Vec<Bytes>) -> BoxFuture<'static, Result<(), ShardGone>> {
         self.request(connection, |done| Ask::Recover(Step::Page(Page { frames: frames.into_iter(), done })))
     }

@@ -76,6 +76,9 @@ impl Shard {
 
     /// Sends the next part of a page, if the outbox rests. Gives back what is not done.
     fn send_page(&mut self, key: usize, mut page: Page, limit: usize) -> (Option<Step>, usize) {
+        if page.is_given_up() {
+            return (None, 0);
+        }
         if !self.connections[key].rests(&self.terms) {
             return (Some(Step::Page(page)), 0);
         }

@@ -106,6 +106,23 @@ async fn a_page_ends_with_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_up_of_a_page_does_not_follow() {
+    let fixture = fixture(Policy::Disconnect);
+    let mut client = fixture.connect_narrow(100).await;
+    let given_up = page(&client, 100);
+    settle().await;
+    given_up.abort();
+    settle().await;
+    client.shard.answer(client.key, text("left").bytes()).await.unwrap();
+    let next = page(&client, 20);
+    let frames = client.frames().await;
+    next.await.unwrap();
+    let left = frames.iter().position(|frame| *frame == text("left")).unwrap();
+    assert!(pages(&frames[..left]) < 20, "only what was in the outbox");
+    assert_eq!(pages(&frames[left..]), 20, "and what comes next in its place");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_lets_others_have_their_turn() {
     let fixture = Fixture::with(1, |config| config.outbox_limit = 1 << 20);
     let client = fixture.connect(Dialect::Json).await;

@@ -129,6 +129,7 @@ async fn unsubscribing_ends_a_recovery_under_way() {
     assert_eq!(slow.event().await["recovered"], true);
     let rest = slow.frames().await;
     assert!(rest.len() < 500, "{}", rest.len());
+    assert_eq!(rest.last(), Some(&Frame::Event(json!({ "type": "ok", "id": 2 }))), "nothing follows the answer");
     assert!(!fixture.has_readers("kept:1"));
 }
 
