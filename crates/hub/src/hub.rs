@@ -61,7 +61,7 @@ impl Hub {
     /// Says where a target with a history stands: nothing up to `position` will be delivered any more to those who come
     /// now. Who joins a channel before that place is told to read on. For subscribers of now nothing changes.
     ///
-    /// Broadcasts have a place from then on, which a welcome tells.
+    /// Broadcasts have a place from then on: once this has resolved, every welcome tells it.
     pub async fn at(&self, target: &Target, position: &Position) -> Result<(), ShardGone> {
         self.interest.skip_to(target, position);
         if *target == Target::Broadcast {

@@ -213,7 +213,11 @@ impl Shard {
         match item {
             RelayItem::Deliveries(deliveries) => deliveries.into_iter().for_each(|delivery| self.enqueue(delivery)),
             RelayItem::Notice(event) => self.held = Some(event),
-            RelayItem::StandAt(position) => self.channels[BROADCAST].stand_at(position, VecDeque::new()),
+            RelayItem::StandAt(position, taken_in) => {
+                self.channels[BROADCAST].stand_at(position, VecDeque::new());
+                // Whoever doesn't wait any more needs no answer.
+                let _ = taken_in.send(());
+            }
             RelayItem::Lost(target, position) => self.enqueue_lost(&target, position),
         }
         true

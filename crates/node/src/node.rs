@@ -116,7 +116,7 @@ impl Node {
         let clock = Clock::start();
         let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
         let threads = ShardThreads::start(shards)?;
-        let readiness = Readiness::new(link.broker.link());
+        let readiness = Readiness::new(link.broker.link(), &config.namespaces);
         let tracker = TaskTracker::new();
         let (follower, follows) = relay::follower();
         let sessions = sessions(&config, clock, &hub, &link.broker, follower, dialects, &metrics);
@@ -126,6 +126,7 @@ impl Node {
             broker: link.broker,
             namespaces: Arc::clone(&sessions.namespaces),
             metrics: metrics.clone(),
+            readiness: readiness.clone(),
             follows,
         };
         let upgrades = Upgrades {

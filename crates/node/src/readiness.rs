@@ -1,5 +1,6 @@
 //! Whether the node wants connections.
 
+use crate::Namespaces;
 use fanwire_broker::LinkState;
 use serde::Serialize;
 use std::sync::{
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Readiness {
     link: watch::Receiver<LinkState>,
+    /// Whether new connections can be told where the broadcasts stand, or need not be.
+    placed: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
 
@@ -21,9 +24,9 @@ pub struct Readiness {
 pub enum NotReady {
     /// It is about to end.
     Draining,
-    /// It has not had a working link to its broker since it started.
+    /// It has not had a working link to its broker since it started, or not yet read where the broadcasts stand.
     Starting {
-        /// How far it has come with the link, or what went wrong.
+        /// How far it has come, or what went wrong.
         detail: String,
     },
     /// It has lost its link to the broker.
@@ -34,9 +37,11 @@ pub enum NotReady {
 }
 
 impl Readiness {
-    /// Ready while `link` is up, until the drain begins.
-    pub fn new(link: watch::Receiver<LinkState>) -> Self {
-        Self { link, draining: Arc::default() }
+    /// Ready while `link` is up, until the drain begins; where broadcasts have a history, not before their place was
+    /// read.
+    pub fn new(link: watch::Receiver<LinkState>, namespaces: &Namespaces) -> Self {
+        let placed = Arc::new(AtomicBool::new(namespaces.broadcast.is_none()));
+        Self { link, placed, draining: Arc::default() }
     }
 
     /// Whether the node wants connections, and why not.
@@ -44,16 +49,24 @@ impl Readiness {
         if self.is_draining() {
             return Err(NotReady::Draining);
         }
-        match &*self.link.borrow() {
-            LinkState::Up => Ok(()),
-            LinkState::Starting(detail) => Err(NotReady::Starting { detail: detail.clone() }),
-            LinkState::Down(detail) => Err(NotReady::Broker { detail: detail.clone() }),
+        let (link, placed) = (&*self.link.borrow(), self.placed.load(Relaxed));
+        match link {
+            LinkState::Up if placed => Ok(()),
+            LinkState::Up => Err(NotReady::Starting { detail: "reading where the broadcasts stand".to_owned() }),
+            LinkState::Down(detail) if placed => Err(NotReady::Broker { detail: detail.clone() }),
+            LinkState::Starting(detail) | LinkState::Down(detail) => Err(NotReady::Starting { detail: detail.clone() }),
         }
     }
 
-    /// Whether the node has not had a link to its broker yet.
+    /// Whether the node has not had a link to its broker yet, or could not have told a connection where the broadcasts
+    /// stand.
     pub fn is_starting(&self) -> bool {
-        matches!(&*self.link.borrow(), LinkState::Starting(_))
+        !self.placed.load(Relaxed) || matches!(&*self.link.borrow(), LinkState::Starting(_))
+    }
+
+    /// Every connection is told from now on where the broadcasts stand.
+    pub(crate) fn placed(&self) {
+        self.placed.store(true, Relaxed);
     }
 
     /// Whether the drain has begun.
@@ -71,11 +84,12 @@ impl Readiness {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::testing::namespaces;
 
     #[test]
     fn a_node_is_ready_between_its_first_heartbeat_and_its_drain() {
         let (sender, link) = watch::channel(LinkState::Starting("connecting".to_owned()));
-        let readiness = Readiness::new(link);
+        let readiness = Readiness::new(link, &namespaces(0));
         assert_eq!(readiness.check(), Err(NotReady::Starting { detail: "connecting".to_owned() }));
         sender.send(LinkState::Up).unwrap();
         assert_eq!(readiness.check(), Ok(()));
@@ -83,5 +97,19 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Broker { detail: "reset".to_owned() }));
         readiness.drain();
         assert_eq!(readiness.check(), Err(NotReady::Draining));
+    }
+
+    #[test]
+    fn a_node_starts_until_it_knows_where_the_broadcasts_stand() {
+        let (sender, link) = watch::channel(LinkState::Up);
+        let readiness = Readiness::new(link, &namespaces(100));
+        let starting = |detail: &str| Err(NotReady::Starting { detail: detail.to_owned() });
+        assert_eq!(readiness.check(), starting("reading where the broadcasts stand"));
+        sender.send(LinkState::Down("reset".to_owned())).unwrap();
+        assert_eq!(readiness.check(), starting("reset"));
+        assert!(readiness.is_starting());
+        readiness.placed();
+        assert_eq!(readiness.check(), Err(NotReady::Broker { detail: "reset".to_owned() }));
+        assert!(!readiness.is_starting());
     }
 }

@@ -12,11 +12,11 @@ mod targets;
 
 pub(crate) use follow::{Follow, Followed, Follower, follower};
 
-use crate::{Namespaces, metrics::Metrics};
+use crate::{Namespaces, Readiness, metrics::Metrics};
 use continuity::Passed;
 use fanwire_broker::{Broker, Delivery, Feed, FeedItem, Gap};
 use fanwire_hub::{Hub, ShardGone};
-use fanwire_protocol::Event;
+use fanwire_protocol::{Event, Target};
 use std::{sync::Arc, time::Duration};
 use targets::{Read, Targets};
 use tokio::{
@@ -37,6 +37,8 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) metrics: Metrics,
+    /// Hears when the place of the broadcasts is known.
+    pub(crate) readiness: Readiness,
     /// What sessions ask.
     pub(crate) follows: mpsc::Receiver<Follow>,
 }
@@ -47,9 +49,9 @@ pub(crate) struct Parts {
 /// Of targets with a history nothing is passed on before what is missing before it was read, and nothing twice. While
 /// one of them waits for that, the others go on.
 pub(crate) async fn relay(parts: Parts) -> Result<(), ShardGone> {
-    let Parts { mut feed, hub, broker, namespaces, metrics, mut follows } = parts;
+    let Parts { mut feed, hub, broker, namespaces, metrics, readiness, mut follows } = parts;
     let targets = Targets::new(Arc::clone(&broker), namespaces, metrics, hub.interest());
-    let mut relay = Relay { hub, broker, targets, together: Vec::new() };
+    let mut relay = Relay { hub, broker, targets, readiness, together: Vec::new() };
     let (mut items, mut sweeps) = (Vec::with_capacity(AT_ONCE), interval(LINGER / 2));
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     relay.targets.start();
@@ -72,6 +74,7 @@ struct Relay {
     hub: Hub,
     broker: Arc<dyn Broker>,
     targets: Targets,
+    readiness: Readiness,
     /// What goes to the hub together.
     together: Vec<Delivery>,
 }
@@ -112,6 +115,9 @@ impl Relay {
         self.flush().await?;
         if let Some(begins) = taken.begins {
             self.hub.at(&target, &begins).await?;
+            if target == Target::Broadcast {
+                self.readiness.placed();
+            }
         }
         self.targets.answer(&target);
         Ok(())

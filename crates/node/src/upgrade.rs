@@ -157,8 +157,9 @@ impl Upgrades {
         }
         // A node that comes into a running cluster and can't reach its broker would otherwise get every new client
         // from a load balancer that looks for the fewest connections. One that has lost its link keeps accepting.
+        // And one that can't say yet where the broadcasts stand would leave a client without a place to resume at.
         if self.readiness.is_starting() {
-            return Err(busy(UpgradeResult::Starting, "this node has no link to its broker yet"));
+            return Err(busy(UpgradeResult::Starting, "this node is still starting"));
         }
         let mut response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;

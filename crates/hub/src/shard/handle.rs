@@ -79,8 +79,8 @@ pub(super) enum Ask {
 pub(super) enum RelayItem {
     Deliveries(Vec<Delivery>),
     Notice(Event),
-    /// Where the broadcasts stand.
-    StandAt(Position),
+    /// Where the broadcasts stand, and who waits until that is taken in.
+    StandAt(Position, oneshot::Sender<()>),
     Lost(Target, Position),
 }
 
@@ -210,9 +210,11 @@ impl ShardHandle {
         self.relay.send(RelayItem::Notice(event)).await.map_err(|_| ShardGone)
     }
 
-    /// Where broadcasts stand.
+    /// Where broadcasts stand. Resolves when the shard has taken it in, so that whoever connects then is told it.
     pub(crate) async fn stand_at(&self, position: Position) -> Result<(), ShardGone> {
-        self.relay.send(RelayItem::StandAt(position)).await.map_err(|_| ShardGone)
+        let (taken_in, known) = oneshot::channel();
+        self.relay.send(RelayItem::StandAt(position, taken_in)).await.map_err(|_| ShardGone)?;
+        known.await.map_err(|_| ShardGone)
     }
 
     /// Tells the subscribers of `target` that it goes on behind `position`, behind all that was delivered before.

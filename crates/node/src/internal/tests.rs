@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::Answer;
+use crate::testing::{Answer, namespaces};
 use fanwire_broker::LinkState;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ async fn serve() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, registry) = (listener.local_addr().unwrap(), Registry::new());
     let link = watch::Sender::new(LinkState::Starting("connecting".to_owned()));
-    let readiness = Readiness::new(link.subscribe());
+    let readiness = Readiness::new(link.subscribe(), &namespaces(0));
     let metrics = Metrics::new(&registry).unwrap();
     let internal = Internal { readiness: readiness.clone(), registry, metrics };
     tokio::spawn(axum::serve(listener, router(internal)).into_future());

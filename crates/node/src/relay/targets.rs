@@ -283,7 +283,13 @@ impl Tracked {
             // Whoever asked may have gone.
             let _ = answer.send(Err(error.clone()));
         }
-        if self.failures < ATTEMPTS || self.continuity.last().is_none() {
+        if self.continuity.last().is_none() {
+            if *target == Target::Broadcast && self.failures == ATTEMPTS {
+                tracing::warn!(%error, "no connection is accepted: where the broadcasts stand could not be read");
+            }
+            return Vec::new();
+        }
+        if self.failures < ATTEMPTS {
             return Vec::new();
         }
         self.failures = 0;

@@ -50,7 +50,9 @@ impl Relayed {
 fn parts(feed: Feed, hub: Hub, broker: Arc<Scripted>) -> Parts {
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (_, follows) = follower();
-    Parts { feed, hub, broker, namespaces: Arc::new(namespaces(0)), metrics, follows }
+    let namespaces = Arc::new(namespaces(0));
+    let readiness = Readiness::new(broker.link(), &namespaces);
+    Parts { feed, hub, broker, namespaces, metrics, readiness, follows }
 }
 
 fn news() -> ChannelName {

@@ -5,6 +5,7 @@ use crate::{
     accept::Seat,
     metrics::Metrics,
     namespaces::{Namespace, Namespaces},
+    readiness::Readiness,
     reads::Reads,
     relay,
     session::{Sessions, Upgraded},
@@ -78,6 +79,7 @@ impl Default for Settings {
 pub(crate) struct Fixture {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) registry: Registry,
+    pub(crate) readiness: Readiness,
     seats: Arc<Semaphore>,
     /// The other end of a feed that brings nothing.
     _feed: Option<mpsc::Sender<FeedItem>>,
@@ -126,6 +128,7 @@ impl Fixture {
         let clock = Clock::start();
         let hub = hub(&registry, clock, settings.outbox_limit);
         let (metrics, namespaces) = (Metrics::new(&registry).unwrap(), Arc::new(namespaces(settings.history)));
+        let readiness = Readiness::new(broker.link(), &namespaces);
         let (follower, follows) = relay::follower();
         tokio::spawn(relay::relay(relay::Parts {
             feed,
@@ -133,6 +136,7 @@ impl Fixture {
             broker: Arc::clone(&broker),
             namespaces: Arc::clone(&namespaces),
             metrics: metrics.clone(),
+            readiness: readiness.clone(),
             follows,
         }));
         let sessions = Sessions {
@@ -151,7 +155,8 @@ impl Fixture {
             channel_limit: settings.channel_limit,
             sequence: AtomicU64::new(1),
         };
-        Self { sessions: Arc::new(sessions), registry, seats: Arc::new(Semaphore::new(SEATS)), _feed: None }
+        let (sessions, seats) = (Arc::new(sessions), Arc::new(Semaphore::new(SEATS)));
+        Self { sessions, registry, readiness, seats, _feed: None }
     }
 
     /// A JSON client that has been welcomed.

@@ -4,7 +4,6 @@ use super::{Answer, Fixture, UPGRADE};
 use crate::{
     accept::{Acceptor, Room, prepare},
     proxies::TrustedProxies,
-    readiness::Readiness,
     upgrade::Upgrades,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -27,16 +26,19 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// A port for at most `limit` connections, each upgraded within `handshake_timeout`.
     pub(crate) fn start(limit: usize, handshake_timeout: Duration) -> Self {
-        let fixture = Fixture::start();
+        Self::before(Fixture::start(), limit, handshake_timeout)
+    }
+
+    /// The same for the sessions of `fixture`.
+    pub(crate) fn before(fixture: Fixture, limit: usize, handshake_timeout: Duration) -> Self {
         let sessions = Arc::clone(&fixture.sessions);
-        let link = sessions.broker.link();
         let metrics = sessions.metrics.clone();
         let tracker = TaskTracker::new();
         let upgrades = Arc::new(Upgrades {
             sessions,
             metrics: metrics.clone(),
             proxies: TrustedProxies::default(),
-            readiness: Readiness::new(link),
+            readiness: fixture.readiness.clone(),
             handshake_timeout,
             tracker,
         });

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::{Answer, Gateway, UPGRADE, eventually};
+use crate::testing::{Answer, Fixture, Gateway, UPGRADE, eventually};
+use fanwire_broker::{Page, ReadError};
+use fanwire_protocol::{Epoch, Position};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
@@ -128,4 +130,26 @@ async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later
     drop(granted);
     upgrades.tracker.wait().await;
     assert_eq!(seats.available_permits(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_upgraded_before_the_node_knows_where_the_broadcasts_stand() {
+    let (fixture, mut calls, _feed) = Fixture::scripted_with_history();
+    let gateway = Gateway::before(fixture, 1, LONG);
+    assert_eq!(Answer::to(gateway.address, UPGRADE).await.status, 503);
+    calls.history().await.1.send(Err(ReadError::Timeout)).unwrap();
+    let (_, read) = calls.history().await;
+    assert_eq!(Answer::to(gateway.address, UPGRADE).await.status, 503);
+    assert_eq!(gateway.results(), [("starting".to_owned(), 2)]);
+
+    let newest = Position { epoch: Epoch::parse("a").unwrap(), offset: 7 };
+    read.send(Ok(Page { newest, publications: Vec::new(), complete: true })).unwrap();
+    eventually(async || gateway.fixture.readiness.check().is_ok()).await;
+    let json = "Sec-WebSocket-Protocol: fanwire.v1.json\r\nSec-WebSocket-Version";
+    let (mut stream, answer) = gateway.ask(&UPGRADE.replacen("Sec-WebSocket-Version", json, 1)).await;
+    assert_eq!(answer.status, 101);
+    let mut welcome = vec![0; 512];
+    let length = stream.read(&mut welcome).await.unwrap();
+    let welcome = String::from_utf8_lossy(&welcome[..length]).into_owned();
+    assert!(welcome.contains(r#""broadcast":{"epoch":"a","offset":7}"#), "{welcome}");
 }

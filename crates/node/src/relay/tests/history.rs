@@ -28,7 +28,8 @@ impl Followed {
         let (follower, follows) = follower();
         let metrics = Metrics::new(&registry).unwrap();
         let namespaces = Arc::new(namespaces(100));
-        let parts = Parts { feed: receiver, hub: hub.clone(), broker, namespaces, metrics, follows };
+        let readiness = Readiness::new(broker.link(), &namespaces);
+        let parts = Parts { feed: receiver, hub: hub.clone(), broker, namespaces, metrics, readiness, follows };
         tokio::spawn(relay(parts));
         calls.history().await.1.send(Ok(page("a", 0, []))).unwrap();
         let socket = Arc::new(Recorder::default());
