@@ -1,6 +1,6 @@
 //! What the node counts. What the hub and the broker count, they register themselves.
 
-use fanwire_protocol::{Command, Refusal, command, error};
+use fanwire_protocol::{Command, Recovered, Refusal, command, error};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
 /// The node's metrics.
@@ -64,6 +64,15 @@ pub(crate) enum Recovery {
     Recovered,
     Incomplete,
     Failed,
+}
+
+impl From<Recovered> for Recovery {
+    fn from(recovered: Recovered) -> Self {
+        match recovered {
+            Recovered::All { .. } => Self::Recovered,
+            Recovered::Nothing => Self::Incomplete,
+        }
+    }
 }
 
 impl Recovery {

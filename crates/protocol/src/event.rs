@@ -38,8 +38,8 @@ pub enum Event {
         id: RequestId,
         /// The place that the client asked for if `recovered`, else the newest.
         position: Position,
-        /// Whether everything behind the place that the client asked for follows; absent where it asked for none.
-        recovered: Option<bool>,
+        /// What follows of what is behind the place that the client asked for; absent where it asked for none.
+        recovered: Option<Recovered>,
     },
     /// A part of a channel's history: an `ok` with publications.
     History {
@@ -89,4 +89,16 @@ pub enum Event {
         /// Whether it is valid JSON.
         json: bool,
     },
+}
+
+/// What a client that resumes at a place gets of what is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// All of it.
+    All {
+        /// The offset of the newest publication at this moment: what is beyond it is live.
+        newest: u64,
+    },
+    /// None of what was published up to now.
+    Nothing,
 }

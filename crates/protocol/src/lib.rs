@@ -43,7 +43,7 @@ pub use command::{Command, IdempotencyKey, Request, RequestId};
 pub use content::{Content, ContentKind, InvalidContent};
 pub use dialect::{Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates};
 pub use error::{ErrorCode, Refusal};
-pub use event::Event;
+pub use event::{Event, Recovered};
 pub use id::{ConnectionId, NodeId};
 pub use position::{Epoch, Position};
 pub use publication::{Delivery, Publication, Target};

@@ -1,6 +1,6 @@
 //! The maps that native clients are sent: keys and values in their order, the same for both encodings.
 
-use crate::{ConnectionId, Content, Event, Position, Publication, RequestId, Target};
+use crate::{ConnectionId, Content, Event, Position, Publication, Recovered, RequestId, Target};
 use serde::Serialize;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) enum Value<'a> {
 
 /// A map on its way into a frame. As many entries as anything but `welcome` has are kept without an allocation.
 #[derive(Debug, Default)]
-pub(crate) struct Map<'a>(SmallVec<[(&'static str, Value<'a>); 5]>);
+pub(crate) struct Map<'a>(SmallVec<[(&'static str, Value<'a>); 6]>);
 
 impl<'a> Map<'a> {
     /// The map for `event`; `None` for one that only the plain dialect has.
@@ -46,9 +46,7 @@ impl<'a> Map<'a> {
                 .with_some("broadcast", broadcast.as_ref().map(Scalar::Position)),
             Event::Ok { id } => map.ok(id),
             Event::Published { id, position } => map.ok(id).at(position),
-            Event::Subscribed { id, position, recovered } => {
-                map.ok(id).at(position).with_some("recovered", recovered.map(Scalar::Flag))
-            }
+            Event::Subscribed { id, position, recovered } => map.ok(id).at(position).recovered(*recovered),
             Event::History { id, position, publications } => {
                 map.ok(id).at(position).push("publications", Value::Publications(publications))
             }
@@ -123,6 +121,16 @@ impl<'a> Map<'a> {
 
     fn at(&mut self, position: &'a Position) -> &mut Self {
         self.with("epoch", Scalar::Text(position.epoch.as_str())).with("offset", Scalar::Unsigned(position.offset))
+    }
+
+    fn recovered(&mut self, recovered: Option<Recovered>) -> &mut Self {
+        match recovered {
+            None => self,
+            Some(Recovered::Nothing) => self.with("recovered", Scalar::Flag(false)),
+            Some(Recovered::All { newest }) => {
+                self.with("recovered", Scalar::Flag(true)).with("newest", Scalar::Unsigned(newest))
+            }
+        }
     }
 
     fn body(&mut self, publication: &'a Publication) -> &mut Self {

@@ -1,14 +1,14 @@
 //! Recovery of broadcasts.
 
 use super::{
-    cursor::{Cursor, has_reached},
+    cursor::{Cursor, has_reached, newest},
     peer::Peer,
     refusals,
 };
 use crate::metrics::Recovery;
 use fanwire_broker::{Page, Retention};
 use fanwire_hub::ShardGone;
-use fanwire_protocol::{Event, Position, RequestId, Target};
+use fanwire_protocol::{Event, Position, Recovered, RequestId, Target};
 use std::sync::Arc;
 
 /// A client's wish for the broadcasts that it missed.
@@ -33,9 +33,14 @@ impl Recovering {
         };
         let Self { id, place, welcomed_at, page, retention } = self;
         let until = welcomed_at.filter(|until| page.complete && until.epoch == place.epoch);
-        let recovered = until.is_some();
-        peer.shared.metrics.recovered(if recovered { Recovery::Recovered } else { Recovery::Incomplete });
-        let begins = if recovered { place } else { paused_at.clone() };
+        let (begins, recovered) = match &until {
+            Some(until) => {
+                let newest = newest(&place, [until, &paused_at, &page.newest]);
+                (place, Recovered::All { newest })
+            }
+            None => (paused_at.clone(), Recovered::Nothing),
+        };
+        peer.shared.metrics.recovered(recovered.into());
         if let Some(id) = id {
             peer.tell(&Event::Subscribed { id, position: begins.clone(), recovered: Some(recovered) }).await?;
         }

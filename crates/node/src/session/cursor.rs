@@ -127,3 +127,9 @@ fn resumed_at(page: &Page) -> Position {
 pub(super) fn has_reached(place: &Position, relayed: &Position) -> bool {
     place.epoch != relayed.epoch || place.offset >= relayed.offset
 }
+
+/// The highest offset that is known of the epoch of `place`.
+pub(super) fn newest<const N: usize>(place: &Position, known: [&Position; N]) -> u64 {
+    let same_epoch = known.into_iter().filter(|position| position.epoch == place.epoch);
+    same_epoch.fold(place.offset, |newest, position| newest.max(position.offset))
+}

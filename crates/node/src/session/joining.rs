@@ -2,7 +2,7 @@
 
 use super::{
     Sessions,
-    cursor::{Cursor, PAGE, has_reached},
+    cursor::{Cursor, PAGE, has_reached, newest},
     peer::Peer,
     refusals,
 };
@@ -10,7 +10,7 @@ use crate::metrics::Recovery;
 use bytes::Bytes;
 use fanwire_broker::{Page, Query, Retention, SubscribeError};
 use fanwire_hub::{Joined, ShardGone, Subscription};
-use fanwire_protocol::{Position, Refusal, Target};
+use fanwire_protocol::{Position, Recovered, Refusal, Target};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub(super) struct Joining {
     retention: Retention,
     /// Behind which place the client gets everything.
     pub(super) place: Position,
-    /// Whether that is the one it asked for, if it asked for one.
-    pub(super) recovered: Option<bool>,
+    /// What it gets of what it missed, if it asked for that.
+    pub(super) recovered: Option<Recovered>,
     /// What was passed on when it was asked.
     relayed: Position,
     /// What is known to come behind the place.
@@ -58,9 +58,7 @@ impl Opening {
             }
         };
         let begun = Begun::at(recover, page, &relayed);
-        begun.recovered.iter().for_each(|recovered| {
-            shared.metrics.recovered(if *recovered { Recovery::Recovered } else { Recovery::Incomplete });
-        });
+        begun.recovered.iter().for_each(|recovered| shared.metrics.recovered((*recovered).into()));
         let Begun { place, recovered, page } = begun;
         Ok(Joining { subscription, retention, place, recovered, relayed, page })
     }
@@ -69,7 +67,7 @@ impl Opening {
 /// Where a client begins.
 struct Begun {
     place: Position,
-    recovered: Option<bool>,
+    recovered: Option<Recovered>,
     page: Option<Arc<Page>>,
 }
 
@@ -78,10 +76,11 @@ impl Begun {
         match recover.zip(page) {
             None => Self { place: relayed.clone(), recovered: None, page: None },
             Some((place, page)) if page.complete => {
+                let newest = newest(&place, [&page.newest, relayed]);
                 let page = Some(page).filter(|page| !page.publications.is_empty());
-                Self { place, recovered: Some(true), page }
+                Self { place, recovered: Some(Recovered::All { newest }), page }
             }
-            Some((_, page)) => Self { place: page.newest.clone(), recovered: Some(false), page: None },
+            Some((_, page)) => Self { place: page.newest.clone(), recovered: Some(Recovered::Nothing), page: None },
         }
     }
 }

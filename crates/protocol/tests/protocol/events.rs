@@ -4,7 +4,7 @@ use crate::support::{bytes, payload};
 use bytes::Bytes;
 use fanwire_protocol::{
     ChannelName, ConnectionId, Content, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
-    RequestId, Target,
+    Recovered, RequestId, Target,
 };
 use std::sync::Arc;
 
@@ -94,12 +94,12 @@ fn events_about_histories_keep_their_bytes() {
         &format!("84 {OK} {PLACE} 11"),
     );
     check(
-        Event::Subscribed { id: id(), position: at(0), recovered: Some(true) },
-        r#"{"type":"ok","id":1,"epoch":"aB3","offset":0,"recovered":true}"#,
-        &format!("85 {OK} {PLACE} 00 a97265636f7665726564 c3"),
+        Event::Subscribed { id: id(), position: at(0), recovered: Some(Recovered::All { newest: 300 }) },
+        r#"{"type":"ok","id":1,"epoch":"aB3","offset":0,"recovered":true,"newest":300}"#,
+        &format!("86 {OK} {PLACE} 00 a97265636f7665726564 c3 a66e6577657374 cd012c"),
     );
     check(
-        Event::Subscribed { id: id(), position: at(u64::MAX), recovered: Some(false) },
+        Event::Subscribed { id: id(), position: at(u64::MAX), recovered: Some(Recovered::Nothing) },
         r#"{"type":"ok","id":1,"epoch":"aB3","offset":18446744073709551615,"recovered":false}"#,
         &format!("85 {OK} {PLACE} cfffffffffffffffff a97265636f7665726564 c2"),
     );

@@ -4,7 +4,7 @@ use crate::support::{bytes, decode, payload, refused};
 use bytes::Bytes;
 use fanwire_protocol::{
     ChannelName, Command, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, Incoming, Position,
-    Publication, Request, RequestId, Target, TemplateTexts, Templates,
+    Publication, Recovered, Request, RequestId, Target, TemplateTexts, Templates,
 };
 
 fn decode_plain(text: &str) -> Decoded {
@@ -144,7 +144,7 @@ fn answers_and_failures_have_texts_and_other_events_none() {
         Event::Ok { id: RequestId::Unsigned(1) },
         Event::Pong { id: None },
         Event::Published { id: RequestId::Unsigned(1), position: position() },
-        Event::Subscribed { id: RequestId::Unsigned(1), position: position(), recovered: Some(false) },
+        Event::Subscribed { id: RequestId::Unsigned(1), position: position(), recovered: Some(Recovered::Nothing) },
         Event::History { id: RequestId::Unsigned(1), position: position(), publications: Vec::new() },
         Event::Lost { channel: None, position: position() },
         Event::Gap { seconds: 1.0 },

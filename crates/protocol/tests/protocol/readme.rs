@@ -3,7 +3,7 @@
 use crate::support::{bytes, decode_json, decode_message_pack, payload};
 use fanwire_protocol::{
     ConnectionId, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
-    RequestId, Target, TemplateTexts, channel, close, command, content, dialect, error, position,
+    Recovered, RequestId, Target, TemplateTexts, channel, close, command, content, dialect, error, position,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -33,14 +33,15 @@ fn welcome(broadcast: Option<Position>) -> Event {
 }
 
 /// The events about histories.
-fn events_of_histories() -> [Event; 7] {
+fn events_of_histories() -> [Event; 8] {
     let (id, position) = (|| RequestId::Unsigned(1), place);
     let publications = vec![Arc::new(Publication::new(news(), Content::string("x")).at(place()))];
     [
         welcome(Some(place())),
         Event::Published { id: id(), position: position() },
         Event::Subscribed { id: id(), position: position(), recovered: None },
-        Event::Subscribed { id: id(), position: position(), recovered: Some(true) },
+        Event::Subscribed { id: id(), position: position(), recovered: Some(Recovered::All { newest: 9 }) },
+        Event::Subscribed { id: id(), position: position(), recovered: Some(Recovered::Nothing) },
         Event::History { id: id(), position: position(), publications },
         Event::Lost { channel: Some(channel::ChannelName::parse("news").unwrap()), position: position() },
         Event::Lost { channel: None, position: position() },

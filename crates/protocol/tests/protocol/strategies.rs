@@ -1,7 +1,8 @@
 //! Contents, commands and events of every shape.
 
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, Epoch, Event, NodeId, Position, Publication, RequestId, Target, error,
+    ChannelName, ConnectionId, Content, Epoch, Event, NodeId, Position, Publication, Recovered, RequestId, Target,
+    error,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
@@ -97,6 +98,10 @@ fn publications() -> impl Strategy<Value = Vec<Arc<Publication>>> {
     vec(publication, 0..20)
 }
 
+fn recovered() -> impl Strategy<Value = Recovered> {
+    prop_oneof![Just(Recovered::Nothing), any::<u64>().prop_map(|newest| Recovered::All { newest })]
+}
+
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let node = any::<u64>().prop_map(NodeId::from_random);
     prop_oneof![
@@ -112,7 +117,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             }
         ),
         (id(), position()).prop_map(|(id, position)| Event::Published { id, position }),
-        (id(), position(), any::<Option<bool>>()).prop_map(|(id, position, recovered)| Event::Subscribed {
+        (id(), position(), prop::option::of(recovered())).prop_map(|(id, position, recovered)| Event::Subscribed {
             id,
             position,
             recovered

@@ -54,13 +54,32 @@ async fn who_resumes_gets_what_it_missed_and_then_what_is_live() {
     let epoch = ask(&mut publisher, json!({ "type": "history", "id": 2, "channel": "kept:1" })).await["epoch"].clone();
     client.send(&subscribe(Some((&epoch, 100))).to_string()).await;
     publish(&mut publisher, 601..=700).await;
-    let begun = json!({ "type": "ok", "id": 1, "epoch": epoch, "offset": 100, "recovered": true });
-    assert_eq!(client.event().await, begun);
+    let begun = client.event().await;
+    let newest = begun["newest"].as_u64().unwrap();
+    // More was published meanwhile.
+    assert!((600..=700).contains(&newest), "{newest}");
+    let expected = json!({ "type": "ok", "id": 1, "epoch": epoch, "offset": 100, "recovered": true, "newest": newest });
+    assert_eq!(begun, expected);
     for number in 101..=700 {
         assert_eq!(client.event().await, message(number));
     }
     assert_eq!(client.frames().await, []);
     assert_eq!(fixture.metric("fanwire_recoveries_total", "recovered"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_resumes_is_told_how_much_it_missed() {
+    let fixture = fixture(Settings::default());
+    let mut publisher = fixture.connect().await;
+    publish(&mut publisher, 1..=300).await;
+    let epoch = ask(&mut publisher, json!({ "type": "history", "id": 2, "channel": "kept:1" })).await["epoch"].clone();
+    for place in [0, 100, 299, 300] {
+        let mut client = fixture.connect().await;
+        let begun = ask(&mut client, subscribe(Some((&epoch, place)))).await;
+        let expected =
+            json!({ "type": "ok", "id": 1, "epoch": epoch, "offset": place, "recovered": true, "newest": 300 });
+        assert_eq!(begun, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +211,7 @@ async fn broadcasts_are_recovered_between_a_place_and_the_welcome() {
     ask(&mut sender, json!({ "type": "broadcast", "id": 1, "content": 201 })).await;
     assert_eq!(client.event().await, broadcast(201));
     let recover = json!({ "type": "recover_broadcast", "id": 2, "epoch": epoch, "offset": 50 });
-    let begun = json!({ "type": "ok", "id": 2, "epoch": epoch, "offset": 50, "recovered": true });
+    let begun = json!({ "type": "ok", "id": 2, "epoch": epoch, "offset": 50, "recovered": true, "newest": 201 });
     assert_eq!(ask(&mut client, recover).await, begun);
     ask(&mut sender, json!({ "type": "broadcast", "id": 1, "content": 202 })).await;
     for number in (51..=200).chain([202]) {
