@@ -265,9 +265,10 @@ seconds; how many channels are recovered, unknown and lost, and which of these t
 broadcasts are) and, for a channel that the node then refuses, `subscription_lost`
 (channel, code, message). The first connection is attempted once, and one that it
 would be useless to make again ends with 1.
-With --recover it also tells how many messages of each channel are brought back, with
---json as `recovering` (channel, messages; epoch and offset behind which they come),
-and without --json at its end where each channel stands.
+With --recover it also tells how many messages of each channel are brought back, if any,
+and when all have come, with --json as `recovering` (channel, messages; epoch and offset
+behind which they come) and `live` (channel; null for broadcasts, as before), and without
+--json at its end where each channel stands.
 Ctrl-C ends it with 0.";
 
 /// Arguments of `sub`.

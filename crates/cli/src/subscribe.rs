@@ -13,9 +13,8 @@ use crate::{
 };
 use clap::{CommandFactory, error::ErrorKind};
 use fanwire_client::{Client, Event, Events, Options, Reconnect};
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use lines::Line;
-use places::{Places, Recovering};
+use places::Places;
 use std::{cell::RefCell, future};
 use tokio::{signal::ctrl_c, time::sleep};
 
@@ -32,7 +31,7 @@ pub(crate) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
     // Printing comes first, since messages that nobody takes would hold back the answers to subscriptions.
     let outcome = tokio::select! {
         biased;
-        printed = print_all(&args, &client, events, &places) => printed,
+        printed = print_all(&args, events, &places) => printed,
         failure = keep_listening(&args, &client, &places) => Err(failure),
         pressed = ctrl_c() => pressed.map_err(Failure::from),
     };
@@ -73,30 +72,14 @@ fn announce(args: &SubArgs, client: &Client) {
     output::tell(&format!("listening to {what} at {} (node {})", args.endpoint.url, client.welcome().node));
 }
 
-async fn print_all(
-    args: &SubArgs,
-    client: &Client,
-    mut events: Events,
-    places: &RefCell<Places>,
-) -> Result<(), Failure> {
-    let (mut left, mut recoveries) = (args.count, FuturesUnordered::new());
+async fn print_all(args: &SubArgs, mut events: Events, places: &RefCell<Places>) -> Result<(), Failure> {
+    let mut left = args.count;
     while left != Some(0) {
-        let event = tokio::select! {
-            biased;
-            Some(recovering) = recoveries.next() => {
-                // What could not be asked is not worth a word: it shows in the messages themselves.
-                if let Ok(Some(recovering)) = recovering {
-                    Recovering::print(&recovering, args.json)?;
-                }
-                continue;
-            }
-            event = events.next() => event?,
-        };
-        if args.recover {
-            let resumed = places.borrow_mut().follow(&event).into_iter();
-            recoveries.extend(resumed.map(|(channel, place)| places::recovering(client, channel, place)));
+        let event = events.next().await?;
+        places.borrow_mut().follow(&event);
+        if args.recover || !matches!(event, Event::Recovering { .. } | Event::Live { .. }) {
+            print(&event, args.json)?;
         }
-        print(&event, args.json)?;
         let counts = matches!(event, Event::Message { .. } | Event::Broadcast { .. });
         left = left.map(|left| left - u64::from(counts));
     }

@@ -32,10 +32,20 @@ pub(crate) struct Broadcasts {
 struct Hold {
     /// The welcome's place.
     until: Position,
-    /// Whether the node has begun to send what was missed.
-    answered: bool,
+    stage: Stage,
     live: VecDeque<(u64, Content)>,
     bytes: usize,
+}
+
+/// How far the node is with what was missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has not answered.
+    Asked,
+    /// It sends what there is.
+    Answered,
+    /// It sends everything, as the user knows.
+    Recovering,
 }
 
 impl Broadcasts {
@@ -65,7 +75,7 @@ impl Broadcasts {
         self.hold = None;
         match (self.track.place(), place) {
             (Some(own), Some(place)) if !own.reaches(&place) => {
-                self.hold = Some(Hold { until: place, answered: false, live: VecDeque::new(), bytes: 0 });
+                self.hold = Some(Hold { until: place, stage: Stage::Asked, live: VecDeque::new(), bytes: 0 });
             }
             (_, place) => self.begin(place, tell),
         }
@@ -82,13 +92,21 @@ impl Broadcasts {
 
     /// The place to recover from, if the node is to be asked for that.
     pub(crate) fn missing_since(&self) -> Option<&Position> {
-        self.hold.as_ref().filter(|hold| !hold.answered).and_then(|_| self.track.place())
+        self.hold.as_ref().filter(|hold| hold.stage == Stage::Asked).and_then(|_| self.track.place())
     }
 
     /// The node has answered, and sends what was missed as far as it is kept.
-    pub(crate) fn recovering(&mut self) {
+    pub(crate) fn answered(&mut self) {
         if let Some(hold) = &mut self.hold {
-            hold.answered = true;
+            hold.stage = Stage::Answered;
+        }
+    }
+
+    /// The node has answered, and sends all that was missed.
+    pub(crate) fn recovering(&mut self, mut tell: impl FnMut(Event)) {
+        if let Some((hold, since)) = self.hold.as_mut().zip(self.track.place().cloned()) {
+            hold.stage = Stage::Recovering;
+            tell(Event::Recovering { channel: None, since, newest: hold.until.offset() });
         }
     }
 
@@ -117,7 +135,7 @@ impl Broadcasts {
     pub(crate) fn arrived(&mut self, content: Content, offset: Option<u64>, mut tell: impl FnMut(Event)) {
         match (&mut self.hold, offset) {
             (_, None) => tell(Event::Broadcast { content, position: None }),
-            (Some(hold), Some(offset)) if !hold.answered => {
+            (Some(hold), Some(offset)) if hold.stage == Stage::Asked => {
                 if !hold.keep(offset, content) {
                     self.give_up(None, tell);
                 }
@@ -182,6 +200,9 @@ impl Broadcasts {
     }
 
     fn release(&mut self, hold: Hold, tell: &mut impl FnMut(Event)) {
+        if hold.stage == Stage::Recovering {
+            tell(Event::Live { channel: None });
+        }
         for (offset, content) in hold.live {
             self.hand_over(offset, content, tell);
         }

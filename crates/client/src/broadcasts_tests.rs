@@ -5,14 +5,17 @@ fn at(epoch: &str, offset: u64) -> Position {
     Position::new(epoch, offset)
 }
 
-/// What the user is told: a broadcast, or that what is up to there is lost.
+/// What the user is told: a broadcast, that what is up to there is lost, or that what is between these offsets follows
+/// until it is live.
 #[derive(Debug, Clone, PartialEq)]
 enum Told {
     Broadcast(u64),
     Lost(Option<Position>),
+    Recovering(u64, u64),
+    Live,
 }
 
-use Told::{Broadcast, Lost};
+use Told::{Broadcast, Live, Lost, Recovering};
 
 /// A user of broadcasts, and what the user was told.
 #[derive(Default)]
@@ -35,6 +38,8 @@ impl User {
                 told.push(Broadcast(offset));
             }
             Event::Lost { channel: None, position } => told.push(Lost(position)),
+            Event::Recovering { channel: None, since, newest } => told.push(Recovering(since.offset(), newest)),
+            Event::Live { channel: None } => told.push(Live),
             other => assert_eq!(other, Event::Dropped { count: 0 }, "no other event"),
         });
     }
@@ -42,6 +47,10 @@ impl User {
     fn welcomed(&mut self, place: Position) {
         self.broadcasts.away();
         self.does(|broadcasts, tell| broadcasts.welcomed(Some(place), tell));
+    }
+
+    fn recovers(&mut self) {
+        self.does(|broadcasts, tell| broadcasts.recovering(tell));
     }
 
     fn arrives(&mut self, offsets: impl IntoIterator<Item = u64>) {
@@ -55,6 +64,12 @@ impl User {
     fn was_told(&mut self, expected: &[Told]) {
         assert_eq!(std::mem::take(&mut self.told), expected);
     }
+}
+
+/// What a recovery from `since` to `newest` tells, and what follows up to `last`.
+fn recovered(since: u64, newest: u64, last: u64) -> Vec<Told> {
+    let missed = std::iter::once(Recovering(since, newest)).chain(broadcasts(since + 1..=newest));
+    missed.chain([Live]).chain(broadcasts(newest + 1..=last)).collect()
 }
 
 fn broadcasts(offsets: impl IntoIterator<Item = u64>) -> Vec<Told> {
@@ -80,11 +95,11 @@ fn live_ones_wait_for_those_that_were_missed() {
         user.welcomed(at("a", 9));
         assert_eq!(user.broadcasts.missing_since(), Some(&at("a", 7)));
         user.arrives([10, 11]);
-        user.broadcasts.recovering();
         user.was_told(&[]);
+        user.recovers();
         user.arrives(sent);
         user.arrives([12]);
-        user.was_told(&broadcasts(8..=12));
+        user.was_told(&recovered(7, 9, 12));
         assert_eq!(user.broadcasts.outcome(), Outcome::Recovered);
     }
 }
@@ -109,6 +124,7 @@ fn what_cannot_be_recovered_is_told_before_what_is_live() {
         let mut user = User::since(at("a", 7));
         user.welcomed(at("a", 9));
         user.arrives([10, 11]);
+        user.broadcasts.answered();
         user.does(|broadcasts, tell| broadcasts.give_up(place, tell));
         let expected = [Lost(Some(at("a", 9))), Broadcast(10), Broadcast(11)];
         user.was_told(&expected.into_iter().chain(further).collect::<Vec<_>>());
@@ -121,14 +137,15 @@ fn the_rest_of_what_was_missed_follows_a_loss() {
     let mut user = User::since(at("a", 2));
     user.welcomed(at("a", 9));
     user.arrives([10]);
-    user.broadcasts.recovering();
+    user.recovers();
     user.does(|broadcasts, tell| broadcasts.give_up(Some(at("a", 5)), tell));
     user.arrives([6]);
     // More has gone while it was read.
     user.does(|broadcasts, tell| broadcasts.give_up(Some(at("a", 7)), tell));
     user.arrives([8, 9, 11]);
-    let told = [Lost(Some(at("a", 5))), Broadcast(6), Lost(Some(at("a", 7)))];
-    user.was_told(&told.into_iter().chain(broadcasts(8..=11)).collect::<Vec<_>>());
+    let told = [Recovering(2, 9), Lost(Some(at("a", 5))), Broadcast(6), Lost(Some(at("a", 7)))];
+    let rest = [Broadcast(8), Broadcast(9), Live, Broadcast(10), Broadcast(11)];
+    user.was_told(&told.into_iter().chain(rest).collect::<Vec<_>>());
     assert_eq!(user.broadcasts.outcome(), Outcome::Lost);
 }
 
@@ -197,9 +214,10 @@ fn own_broadcasts_are_not_told_by_a_recovery_either() {
     user.broadcasts.sent(&at("a", 11));
     user.welcomed(at("a", 12));
     assert_eq!(user.broadcasts.missing_since(), Some(&at("a", 8)));
-    user.broadcasts.recovering();
+    user.recovers();
     user.arrives(9..=13);
-    user.was_told(&broadcasts([9, 10, 12, 13]));
+    let told = [Recovering(8, 12), Broadcast(9), Broadcast(10), Broadcast(12), Live, Broadcast(13)];
+    user.was_told(&told);
 }
 
 #[test]
@@ -207,13 +225,14 @@ fn a_connection_that_ends_meanwhile_leaves_nothing_out() {
     let mut user = User::since(at("a", 7));
     user.welcomed(at("a", 9));
     user.arrives([10]);
-    user.broadcasts.recovering();
+    user.recovers();
     user.arrives([8]);
+    user.was_told(&[Recovering(7, 9), Broadcast(8)]);
     user.welcomed(at("a", 11));
     assert_eq!(user.broadcasts.missing_since(), Some(&at("a", 8)));
-    user.broadcasts.recovering();
+    user.recovers();
     user.arrives(9..=12);
-    user.was_told(&broadcasts(8..=12));
+    user.was_told(&recovered(8, 11, 12));
 }
 
 proptest! {
@@ -224,10 +243,10 @@ proptest! {
         let until = 5 + missed;
         user.welcomed(at("a", until));
         user.arrives(until + 1..=until + before);
-        user.broadcasts.recovering();
+        user.recovers();
         let resent = until + again.min(before);
         user.arrives(6..=resent);
         user.arrives(until + before + 1..=until + before + after);
-        prop_assert_eq!(user.told, broadcasts(6..=until + before + after));
+        prop_assert_eq!(user.told, recovered(5, until, until + before + after));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Granted {
     pub(crate) position: Option<Position>,
     /// Whether all follows that was asked for.
     pub(crate) recovered: Option<bool>,
+    /// If it does, the newest offset at that moment.
+    pub(crate) newest: Option<u64>,
     /// Parts of the history, by their offsets.
     pub(crate) publications: Vec<(u64, Content)>,
 }

@@ -35,6 +35,21 @@ pub enum Event {
         /// What follows comes behind this place; none if the node has no history of it any more.
         position: Option<Position>,
     },
+    /// What was missed follows, once and in order: everything behind `since` up to offset `newest`. Told where that is
+    /// anything, of a channel by nodes that say so.
+    Recovering {
+        /// The channel; none for broadcasts.
+        channel: Option<String>,
+        /// Where the user stands.
+        since: Position,
+        /// The offset of the last one that was missed; less that of `since` it is how many there are.
+        newest: u64,
+    },
+    /// All that [`Recovering`](Self::Recovering) announced has come, or was told as lost: what follows is live.
+    Live {
+        /// The channel; none for broadcasts.
+        channel: Option<String>,
+    },
     /// Messages may have been lost on their way to the node.
     Gap {
         /// How long the node's link to its broker was silent.

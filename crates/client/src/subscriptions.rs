@@ -102,6 +102,16 @@ impl Subscriptions {
         })
     }
 
+    /// A node sends what was missed in `channel` up to offset `newest`. Returns behind which place, if that is anything.
+    pub(crate) fn recovering(&mut self, channel: &str, newest: u64) -> Option<Position> {
+        self.wanted.get_mut(channel)?.track.recovering(newest).cloned()
+    }
+
+    /// Whether the user has got, since the last call, all that was missed in `channel`.
+    pub(crate) fn is_live(&mut self, channel: &str) -> bool {
+        self.wanted.get_mut(channel).is_some_and(|subscription| subscription.track.is_live())
+    }
+
     /// There is no connection any more.
     pub(crate) fn away(&mut self) {
         self.wanted.values_mut().for_each(|subscription| subscription.outcome = None);

@@ -4,7 +4,11 @@ use crate::{Outcome, Position};
 
 /// The place up to which the user has everything, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Track(Option<Position>);
+pub(crate) struct Track {
+    place: Option<Position>,
+    /// Up to where a node sends what was missed.
+    newest: Option<Position>,
+}
 
 /// What a publication is to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +24,17 @@ pub(crate) enum Seen {
 impl Track {
     /// Begins at `place`.
     pub(crate) fn at(place: Option<Position>) -> Self {
-        Self(place)
+        Self { place, newest: None }
     }
 
     /// The place, if one is known.
     pub(crate) fn place(&self) -> Option<&Position> {
-        self.0.as_ref()
+        self.place.as_ref()
     }
 
     /// Judges publication `offset`, and goes there unless the user has it.
     pub(crate) fn see(&mut self, offset: u64) -> Seen {
-        let Some(place) = &mut self.0 else { return Seen::Accept };
+        let Some(place) = &mut self.place else { return Seen::Accept };
         let before = place.offset();
         if offset <= before {
             return Seen::Duplicate;
@@ -42,7 +46,7 @@ impl Track {
     /// A subscription is in force: what follows comes behind `granted`, if that has a history, and the node may have said
     /// whether everything behind the user's place is `recovered`.
     pub(crate) fn begin(&mut self, granted: Option<&Position>, recovered: Option<bool>) -> Outcome {
-        let outcome = match (&self.0, granted, recovered) {
+        let outcome = match (&self.place, granted, recovered) {
             (None, ..) => Outcome::Unknown,
             (Some(_), Some(_), Some(true)) => Outcome::Recovered,
             // Nobody was asked, but nothing has happened.
@@ -50,18 +54,33 @@ impl Track {
             _ => Outcome::Lost,
         };
         if outcome != Outcome::Recovered {
-            self.0 = granted.cloned();
+            self.place = granted.cloned();
         }
+        self.newest = None;
         outcome
     }
 
     /// The node can't give what is up to `place`, and goes on behind it. Returns whether the user misses any of it.
     pub(crate) fn lost(&mut self, place: Position) -> bool {
-        let has_it = self.0.as_ref().is_some_and(|own| own.reaches(&place));
+        let has_it = self.place.as_ref().is_some_and(|own| own.reaches(&place));
         if !has_it {
-            self.0 = Some(place);
+            self.place = Some(place);
         }
         !has_it
+    }
+
+    /// A node sends what was missed up to offset `newest`. Returns behind which place, if that is anything.
+    pub(crate) fn recovering(&mut self, newest: u64) -> Option<&Position> {
+        let since = self.place.as_ref().filter(|place| place.offset() < newest)?;
+        self.newest = Some(since.with_offset(newest));
+        Some(since)
+    }
+
+    /// Whether the user has got, since the last call, to the end of what was missed, or can't get there any more.
+    pub(crate) fn is_live(&mut self) -> bool {
+        let place = self.place.as_ref();
+        let over = |newest: &mut Position| place.is_none_or(|own| own.reaches(newest) || own.epoch() != newest.epoch());
+        self.newest.take_if(over).is_some()
     }
 }
 
@@ -131,6 +150,34 @@ mod tests {
             assert_eq!(track.lost(lost.clone()), expected);
             assert_eq!(track.place(), Some(if expected { &lost } else { place.as_ref().unwrap_or(&lost) }));
         }
+    }
+
+    #[test]
+    fn who_has_what_was_missed_is_live_once() {
+        let mut track = Track::at(Some(at("a", 5)));
+        assert_eq!(track.recovering(5), None);
+        assert!(!track.is_live());
+        assert_eq!(track.recovering(7), Some(&at("a", 5)));
+        track.see(6);
+        assert!(!track.is_live());
+        track.see(7);
+        assert_eq!((track.is_live(), track.is_live()), (true, false));
+    }
+
+    #[test]
+    fn so_is_who_has_lost_it() {
+        for (lost, expected) in [(at("a", 6), false), (at("a", 7), true), (at("a", 9), true), (at("b", 1), true)] {
+            let mut track = Track::at(Some(at("a", 5)));
+            track.recovering(7);
+            track.lost(lost.clone());
+            assert_eq!(track.is_live(), expected, "{lost}");
+        }
+        let mut track = Track::at(Some(at("a", 5)));
+        track.recovering(7);
+        // Another connection begins.
+        track.begin(Some(&at("a", 5)), Some(true));
+        track.see(7);
+        assert!(!track.is_live());
     }
 
     proptest! {

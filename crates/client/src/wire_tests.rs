@@ -62,6 +62,10 @@ fn places_are_understood_in_both_encodings() {
             granted(Granted { recovered: Some(recovered), ..Granted::at(at(5)) }),
         );
     }
+    check_event(
+        &json!({"type": "ok", "id": 7, "epoch": "aB3", "offset": 5, "recovered": true, "newest": 9}),
+        granted(Granted { recovered: Some(true), newest: Some(9), ..Granted::at(at(5)) }),
+    );
     let publications = vec![(4, Content::from("x")), (5, Content::from(Bytes::from_static(&[0, 255])))];
     let page = json!({"type": "ok", "id": 7, "epoch": "aB3", "offset": 5, "publications":
         [{"offset": 4, "content": "x"}, {"content_base64": "AP8=", "offset": 5, "new": 1}]});

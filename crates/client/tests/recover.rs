@@ -35,6 +35,12 @@ impl Node {
         self.tell(ok).await;
     }
 
+    async fn ok_recovering(&mut self, command: &Value, place: &Position, newest: u64) {
+        self.tell(json!({"type": "ok", "id": command["id"], "epoch": place.epoch(), "offset": place.offset(),
+            "recovered": true, "newest": newest}))
+            .await;
+    }
+
     /// Publishes these, whose contents are their offsets.
     async fn publish_at(&mut self, channel: &str, offsets: impl IntoIterator<Item = u64>) {
         for offset in offsets {
@@ -75,6 +81,17 @@ async fn broadcasts(events: &mut Events, epoch: &str, offsets: impl IntoIterator
     }
 }
 
+/// Expects the broadcasts that a recovery brings, and that it is over.
+async fn recovered_broadcasts(events: &mut Events, offsets: impl IntoIterator<Item = u64>) {
+    broadcasts(events, "a", offsets).await;
+    assert_eq!(events.next().await, Ok(Event::Live { channel: None }));
+}
+
+/// Expects to be told that the broadcasts between these places follow.
+async fn recovering_broadcasts(events: &mut Events, since: u64, newest: u64) {
+    assert_eq!(events.next().await, Ok(Event::Recovering { channel: None, since: at("a", since), newest }));
+}
+
 fn lost(channel: &str, position: Option<Position>) -> Event {
     Event::Lost { channel: Some(channel.to_owned()), position }
 }
@@ -107,6 +124,47 @@ async fn what_was_missed_comes_in_order_and_once() {
     assert!(recovery.all_channels_recovered());
     assert_eq!((counts(recovery), recovery.broadcasts), ((1, 0, 0), Outcome::Unknown));
     messages(&mut events, "news", "a", 20..=22).await;
+}
+
+#[tokio::test]
+async fn how_much_was_missed_is_told_and_when_all_of_it_has_come() {
+    let mut address = Address::new().await;
+    let (client, mut events) = interrupted(&mut address).await;
+    let mut node = address.node().await;
+    let command = node.hear_subscribe("news", Some(at("a", 19))).await;
+    node.ok_recovering(&command, &at("a", 19), 22).await;
+    let (channel, since) = (Some("news".to_owned()), at("a", 19));
+    let recovering = Event::Recovering { channel: channel.clone(), since, newest: 22 };
+    assert_eq!(events.next().await, Ok(recovering));
+    reconnected(&mut events, 2).await;
+    node.publish_at("news", [20]).await;
+    messages(&mut events, "news", "a", [20]).await;
+    // What is not kept any more counts as settled.
+    node.tell(json!({"type": "lost", "channel": "news", "epoch": "a", "offset": 22})).await;
+    assert_eq!(events.next().await, Ok(lost("news", Some(at("a", 22)))));
+    assert_eq!(events.next().await, Ok(Event::Live { channel: channel.clone() }));
+    node.publish_at("news", [23]).await;
+    messages(&mut events, "news", "a", [23]).await;
+
+    // Who begins at a place is told as well, unless there is nothing.
+    for (asked, newest) in [("sport", 5), ("chess", 3)] {
+        let granting = async {
+            let command = node.hear_subscribe(asked, Some(at("a", 3))).await;
+            node.ok_recovering(&command, &at("a", 3), newest).await;
+            node.publish_at(asked, 4..=5).await;
+        };
+        let (subscribed, ()) = tokio::join!(client.subscribe_from(asked, at("a", 3)), granting);
+        assert_eq!(subscribed, Ok(Some(at("a", 3))));
+        let channel = Some(asked.to_owned());
+        if newest == 5 {
+            let recovering = Event::Recovering { channel: channel.clone(), since: at("a", 3), newest };
+            assert_eq!(events.next().await, Ok(recovering));
+        }
+        messages(&mut events, asked, "a", 4..=5).await;
+        if newest == 5 {
+            assert_eq!(events.next().await, Ok(Event::Live { channel }));
+        }
+    }
 }
 
 #[tokio::test]
@@ -336,8 +394,10 @@ async fn broadcasts_that_were_missed_come_before_those_that_are_live() {
     node.broadcast_at([12, 13]).await;
     node.ok_at(&command, &at("a", 8), Some(true)).await;
     node.broadcast_at([9, 10, 11, 14]).await;
+    recovering_broadcasts(&mut events, 8, 11).await;
     assert_eq!(reconnected(&mut events, 2).await.broadcasts, Outcome::Recovered);
-    broadcasts(&mut events, "a", 9..=14).await;
+    recovered_broadcasts(&mut events, 9..=11).await;
+    broadcasts(&mut events, "a", 12..=14).await;
 }
 
 #[tokio::test]
@@ -368,8 +428,9 @@ async fn broadcasts_are_asked_for_again_while_the_node_cannot_tell() {
     let command = hear_recover(&mut node, &at("a", 8)).await;
     node.ok_at(&command, &at("a", 8), Some(true)).await;
     node.broadcast_at(9..=11).await;
+    recovering_broadcasts(&mut events, 8, 11).await;
     assert_eq!(reconnected(&mut events, 2).await.broadcasts, Outcome::Recovered);
-    broadcasts(&mut events, "a", 9..=11).await;
+    recovered_broadcasts(&mut events, 9..=11).await;
 }
 
 #[tokio::test]
@@ -381,7 +442,9 @@ async fn broadcasts_can_begin_at_a_place() {
     let command = hear_recover(&mut node, &at("a", 5)).await;
     node.ok_at(&command, &at("a", 5), Some(true)).await;
     node.broadcast_at(6..=8).await;
-    broadcasts(&mut events, "a", 6..=8).await;
+    recovering_broadcasts(&mut events, 5, 7).await;
+    recovered_broadcasts(&mut events, 6..=7).await;
+    broadcasts(&mut events, "a", 8..=8).await;
 }
 
 #[tokio::test]
@@ -416,8 +479,9 @@ async fn own_broadcasts_do_not_come_back() {
     node.ok_at(&command, &at("a", 7), Some(true)).await;
     node.broadcast_at(8..=10).await;
     disconnected(&mut events).await;
+    recovering_broadcasts(&mut events, 7, 10).await;
     reconnected(&mut events, 2).await;
-    broadcasts(&mut events, "a", [8, 10]).await;
+    recovered_broadcasts(&mut events, [8, 10]).await;
 }
 
 #[tokio::test]

@@ -29,6 +29,11 @@ pub(super) fn as_text(event: &Event) -> Line {
         Event::Refused(refusal) => notice(&told(refusal)),
         Event::Disconnected { reason } => notice(&format!("connection lost ({}), reconnecting", cause(reason))),
         Event::Lost { channel, position } => notice(&loss(channel.as_deref(), position.as_ref())),
+        Event::Recovering { channel, since, newest } => {
+            let (count, what) = (newest.saturating_sub(since.offset()), messages_of(channel.as_deref()));
+            notice(&format!("recovering {count} {what} behind {since}"))
+        }
+        Event::Live { channel } => notice(&format!("all missed {} have come", messages_of(channel.as_deref()))),
         Event::Reconnected { welcome, away, recovery } => {
             let (seconds, fate) = (away.as_secs_f64(), fate(recovery));
             notice(&format!("connected again to node {} after {seconds:.1} s; {fate}", welcome.node))
@@ -40,9 +45,13 @@ pub(super) fn as_text(event: &Event) -> Line {
     }
 }
 
+fn messages_of(channel: Option<&str>) -> String {
+    channel.map_or_else(|| "broadcasts".to_owned(), |channel| format!("messages of {channel}"))
+}
+
 /// What can't be had any more.
 fn loss(channel: Option<&str>, position: Option<&Position>) -> String {
-    let what = channel.map_or_else(|| "broadcasts".to_owned(), |channel| format!("messages of {channel}"));
+    let what = messages_of(channel);
     match position {
         Some(place) => format!("{what} are lost up to {place}"),
         None => format!("{what} may be lost: the node keeps no history of them"),

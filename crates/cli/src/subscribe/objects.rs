@@ -30,10 +30,13 @@ enum Object<'a> {
         place: Option<&'a Position>,
     },
     Recovering {
-        channel: &'a str,
+        channel: Option<&'a str>,
         messages: u64,
         #[serde(flatten)]
         place: &'a Position,
+    },
+    Live {
+        channel: Option<&'a str>,
     },
     Gap {
         seconds: f64,
@@ -84,6 +87,11 @@ pub(super) fn as_json(event: &Event) -> Result<Option<String>, Failure> {
             Object::Broadcast { place: position.as_ref(), payload: payload(content)? }
         }
         Event::Lost { channel, position } => Object::Lost { channel: channel.as_deref(), place: position.as_ref() },
+        Event::Recovering { channel, since, newest } => {
+            let messages = newest.saturating_sub(since.offset());
+            Object::Recovering { channel: channel.as_deref(), messages, place: since }
+        }
+        Event::Live { channel } => Object::Live { channel: channel.as_deref() },
         Event::Gap { duration } => Object::Gap { seconds: duration.as_secs_f64() },
         Event::Dropped { count } => Object::Dropped { count: *count },
         Event::Refused(Refusal { code, message }) => Object::Error { code, message },
@@ -98,11 +106,6 @@ pub(super) fn as_json(event: &Event) -> Result<Option<String>, Failure> {
         _ => return Ok(None),
     };
     Ok(Some(object.line()?))
-}
-
-/// That so many messages of `channel` follow, from `place` on.
-pub(super) fn recovering(channel: &str, messages: u64, place: &Position) -> Result<String, Failure> {
-    Object::Recovering { channel, messages, place }.line()
 }
 
 fn reconnected(welcome: &Welcome, away: Duration, recovery: &Recovery) -> Object<'static> {

@@ -2,7 +2,7 @@
 
 use super::{
     lines::{Line, as_text},
-    objects::{as_json, recovering},
+    objects::as_json,
 };
 use fanwire_client::{Closed, Content, Event, Json, Position, Refusal};
 
@@ -45,7 +45,17 @@ fn places_are_for_programs() {
     let broadcast = Event::Broadcast { content: "x".into(), position };
     check(&broadcast, &result("*\tx"), r#"{"type":"broadcast","epoch":"aB3","offset":18,"content":"x"}"#);
     let object = r#"{"type":"recovering","channel":"news","messages":2,"epoch":"aB3","offset":18}"#;
-    assert_eq!(recovering("news", 2, &Position::new("aB3", 18)).ok().as_deref(), Some(object));
+    let recovering = |channel: Option<&str>| Event::Recovering {
+        channel: channel.map(str::to_owned),
+        since: Position::new("aB3", 18),
+        newest: 20,
+    };
+    let notice = |line: &str| Line::Notice(line.to_owned());
+    check(&recovering(Some("news")), &notice("recovering 2 messages of news behind aB3.18"), object);
+    let object = r#"{"type":"recovering","channel":null,"messages":2,"epoch":"aB3","offset":18}"#;
+    check(&recovering(None), &notice("recovering 2 broadcasts behind aB3.18"), object);
+    let live = Event::Live { channel: Some("news".to_owned()) };
+    check(&live, &notice("all missed messages of news have come"), r#"{"type":"live","channel":"news"}"#);
 }
 
 #[test]

@@ -144,6 +144,9 @@ impl Connection<'_> {
         match (standing, answer) {
             (Standing::Later, _) => self.replay.postponed(Missing::Channel(channel), rand::random()),
             (Standing::Granted(Outcome::Lost), _) => self.tell_lost(channel, place),
+            (Standing::Granted(Outcome::Recovered), Ok(Granted { newest: Some(newest), .. })) => {
+                self.tell_recovering(channel, newest);
+            }
             (Standing::Lost { established }, Err(refusal)) if established || !told => {
                 self.user.events.tell(Event::SubscriptionLost { channel, refusal });
             }

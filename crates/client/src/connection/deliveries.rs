@@ -16,7 +16,8 @@ impl Connection<'_> {
             let before = position.as_ref().map(|place| place.with_offset(place.offset().saturating_sub(1)));
             self.tell_lost(channel.clone(), before);
         }
-        self.user.events.tell(Event::Message { channel, content, position });
+        self.user.events.tell(Event::Message { channel: channel.clone(), content, position });
+        self.tell_live(channel);
     }
 
     /// Tells the user a broadcast, when its turn has come.
@@ -31,9 +32,23 @@ impl Connection<'_> {
             None => self.broadcasts_lost(Some(position)),
             Some(channel) => {
                 if self.user.subscriptions.lost(&channel, position.clone()) {
-                    self.tell_lost(channel, Some(position));
+                    self.tell_lost(channel.clone(), Some(position));
+                    self.tell_live(channel);
                 }
             }
+        }
+    }
+
+    /// Tells the user how much was missed in `channel` up to offset `newest`, and follows.
+    pub(super) fn tell_recovering(&mut self, channel: String, newest: u64) {
+        if let Some(since) = self.user.subscriptions.recovering(&channel, newest) {
+            self.user.events.tell(Event::Recovering { channel: Some(channel), since, newest });
+        }
+    }
+
+    fn tell_live(&mut self, channel: String) {
+        if self.user.subscriptions.is_live(&channel) {
+            self.user.events.tell(Event::Live { channel: Some(channel) });
         }
     }
 
@@ -49,10 +64,11 @@ impl Connection<'_> {
     /// Takes in the answer to the question for missed broadcasts.
     pub(super) fn broadcasts_answered(&mut self, answer: Result<Granted, Refusal>) {
         self.replay.settled();
+        let User { broadcasts, events, .. } = &mut *self.user;
         match answer {
-            Ok(Granted { recovered: Some(true), .. }) => self.user.broadcasts.recovering(),
+            Ok(Granted { recovered: Some(true), .. }) => broadcasts.recovering(|event| events.tell(event)),
             Ok(Granted { position, .. }) => {
-                self.user.broadcasts.recovering();
+                broadcasts.answered();
                 self.broadcasts_lost(position);
             }
             Err(refusal) if subscriptions::is_final(&refusal) => self.broadcasts_lost(None),

@@ -96,16 +96,17 @@ struct Answer {
     epoch: Option<String>,
     offset: Option<u64>,
     recovered: Option<bool>,
+    newest: Option<u64>,
     #[serde(default)]
     publications: Vec<Delivery>,
 }
 
 impl Answer {
     fn granted(self) -> Result<Incoming, String> {
-        let Self { id, epoch, offset, recovered, publications } = self;
+        let Self { id, epoch, offset, recovered, newest, publications } = self;
         let position = epoch.zip(offset).map(|(epoch, offset)| Position::new(&epoch, offset));
         let publications = publications.into_iter().map(Delivery::entry).collect::<Result<_, _>>()?;
-        Ok(Incoming::Answer(id, Ok(Granted { position, recovered, publications })))
+        Ok(Incoming::Answer(id, Ok(Granted { position, recovered, newest, publications })))
     }
 }
 
