@@ -58,6 +58,11 @@ impl Replay {
         }
     }
 
+    /// The user wants `channel` no longer. If it is wanted anew, that is another subscription.
+    pub(crate) fn forget(&mut self, channel: &str) {
+        self.missing.retain(|missing| !matches!(missing, Missing::Channel(name) if name == channel));
+    }
+
     /// Whether it waits before it asks again.
     pub(crate) fn is_paused(&self) -> bool {
         self.pause.is_some()
@@ -129,5 +134,15 @@ mod tests {
         assert!(began.elapsed() >= first && began.elapsed() < first * 2);
         replay.go_on();
         assert_eq!(ask(&mut replay), [channel(0), Missing::Broadcasts]);
+    }
+
+    #[test]
+    fn what_is_wanted_no_longer_is_not_asked_for() {
+        let mut replay = replay(3);
+        replay.forget("1");
+        assert_eq!(ask(&mut replay), [channel(0), channel(2)]);
+        replay.forget("2");
+        (0..2).for_each(|_| replay.settled());
+        assert!(replay.is_done());
     }
 }

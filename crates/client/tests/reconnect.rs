@@ -4,7 +4,7 @@
 mod scripted;
 
 use bytes::Bytes;
-use fanwire_client::{Client, Closed, Error, Event, Events, Options};
+use fanwire_client::{Client, Closed, Error, Event, Events, Options, Reconnect};
 use futures_util::{FutureExt, SinkExt, future::join_all};
 use scripted::{
     Node,
@@ -275,6 +275,52 @@ async fn what_is_subscribed_again_can_be_unsubscribed_before_it_is() {
         node.refuse(&command, "not_subscribed").await;
     });
     assert_eq!(unsubscribed, Err(refused("not_subscribed").into()));
+}
+
+#[tokio::test]
+async fn what_is_unsubscribed_and_subscribed_anew_is_refused_if_the_user_is_told_so() {
+    let mut address = Address::new().await;
+    let (first, most) = (Duration::from_millis(100), Duration::from_millis(200));
+    let options = Options { reconnect: Some(Reconnect { first, most, give_up_after: None }), ..Options::default() };
+    let (client, mut events, mut node) = address.client(options).await;
+    subscribe(&client, &mut node, &["a", "b"]).await;
+    node.close(1012).await;
+    let mut node = address.node().await;
+    for _ in 0..2 {
+        let command = node.hear().await.unwrap();
+        node.refuse(&command, "broker_unavailable").await;
+    }
+    let anew = async {
+        // Behind which it knows of the refusals.
+        client.ping().await.unwrap();
+        client.unsubscribe("a").await.unwrap();
+        client.subscribe("a").await
+    };
+    let refusing = async {
+        // Both may be asked for again before the user unsubscribes.
+        let mut unsubscribed = false;
+        let anew = loop {
+            let command = node.hear().await.unwrap();
+            match command["type"].as_str() {
+                Some("ping") => node.ok(&command).await,
+                Some("unsubscribe") => {
+                    unsubscribed = true;
+                    node.refuse(&command, "not_subscribed").await;
+                }
+                _ if unsubscribed && command["channel"] == "a" => break command,
+                _ => node.refuse(&command, "broker_unavailable").await,
+            }
+        };
+        // `a` came before `b`, so it would be asked for again before that.
+        let postponed = node.hear().await.unwrap();
+        assert_eq!(postponed["channel"], "b");
+        node.refuse(&anew, "broker_unavailable").await;
+        node.ok(&postponed).await;
+    };
+    let (subscribed, ()) = tokio::join!(anew, refusing);
+    assert_eq!(subscribed, Err(refused("broker_unavailable").into()));
+    disconnected(&mut events).await;
+    reconnected(&mut events, 2).await;
 }
 
 #[tokio::test]

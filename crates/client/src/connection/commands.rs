@@ -28,6 +28,7 @@ impl Connection<'_> {
             Some(Call::Subscribe { channel, since, asker }) => self.subscribe(channel, since, vec![asker], false),
             Some(Call::Unsubscribe { channel, asker }) => {
                 let wanted = self.user.subscriptions.forget(&channel);
+                self.replay.forget(&channel);
                 let id = self.ids.next();
                 let command = wire::encode(self.encoding, id, Command::Unsubscribe { channel: &channel })?;
                 self.send(id, command, Asked::Unsubscribe { asker, wanted })
@@ -83,7 +84,7 @@ impl Connection<'_> {
         {
             match missing {
                 Missing::Broadcasts => self.recover_broadcasts()?,
-                // The user may have unsubscribed from it meanwhile.
+                // It may have been refused for good meanwhile.
                 Missing::Channel(channel) if self.user.subscriptions.contains(&channel) => {
                     self.replay.asked();
                     self.subscribe(channel, None, Vec::new(), true)?;
