@@ -38,3 +38,11 @@ def test_a_full_nginx_fits_its_memory():
 def test_every_variable_is_documented_and_has_a_default(name):
     assert f"`{name}`" in README
     assert not re.search(rf"\$\{{{name}\b(?!:-)", str(FILE))
+
+
+def test_redis_keeps_nothing_unless_it_is_told_to():
+    redis = FILE["services"]["redis"]
+    assert [default(word) for word in redis["command"]] == ["redis-server", "--save", "", "--appendonly", "no"]
+    assert redis["command"][-1] == "${FANWIRE_REDIS_APPENDONLY:-no}"
+    # A volume with a name, which outlives the container, at the directory that the image's Redis writes to.
+    assert redis["volumes"] == ["redis:/data"] and "redis" in FILE["volumes"]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from harness.clients import CODECS, Json, native
+from harness.redis_server import RedisServer
 from harness.waiting import Deadline, until
 
 KEPT = {"namespaces__kept__history__size": 20_000, "namespaces__kept__history__ttl": "10m"}
@@ -289,6 +290,25 @@ async def test_a_publication_with_a_key_is_carried_out_once(cluster):
         ]
         assert [answer["offset"] for answer in answers] == [1, 1, 2]
         assert await client.contents(2) == [1, 3]
+
+
+async def test_on_disk_keys_outlive_a_restart_and_histories_do_not(tmp_path, start_node):
+    redis = RedisServer(tmp_path, options={"appendonly": "yes"}).start()
+    try:
+        node = start_node(redis, **KEPT)
+        async with native(node) as client:
+            first = await client.request("publish", channel=CHANNEL, content=1, idempotency_key="a")
+            redis.stop()
+            redis.start()
+            await until(node.ready, "the node has its link again")
+            again = await client.request("publish", channel=CHANNEL, content=1, idempotency_key="a")
+            assert place(again) == place(first)
+            later = await client.request("publish", channel=CHANNEL, content=2, idempotency_key="b")
+            assert later["epoch"] != first["epoch"] and later["offset"] == 1
+            history = await client.request("history", channel=CHANNEL)
+            assert history["publications"] == [{"offset": 1, "content": 2}]
+    finally:
+        redis.kill()
 
 
 async def test_what_needs_a_history_is_refused_without_one(start_node):
