@@ -22,6 +22,11 @@ impl Confirmations {
         }
     }
 
+    /// How many messages are confirmed.
+    pub fn confirmed(&self) -> u64 {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until message `sequence` may go: until fewer than `window` before it are unconfirmed. False when that
     /// has not happened by `deadline`.
     pub fn wait(&self, sequence: u64, window: u64, deadline: Instant) -> bool {

@@ -29,6 +29,18 @@ pub struct Command<'a> {
     /// The payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<&'a str>,
+    /// What the sender has everything up to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover: Option<Place<'a>>,
+}
+
+/// A place in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Place<'a> {
+    /// Which history.
+    pub epoch: &'a str,
+    /// The how manieth message.
+    pub offset: u64,
 }
 
 /// An event, as far as the measurement looks into it.
@@ -45,6 +57,14 @@ pub struct Event {
     pub message: Option<String>,
     /// How many messages were left out (`dropped`).
     pub count: Option<u64>,
+    /// Which history, where a channel has one.
+    pub epoch: Option<String>,
+    /// A place there.
+    pub offset: Option<u64>,
+    /// Whether all follows that was missed.
+    pub recovered: Option<bool>,
+    /// If it does, the newest offset.
+    pub newest: Option<u64>,
 }
 
 impl Dialect {
@@ -90,11 +110,20 @@ mod tests {
 
     #[test]
     fn commands_have_only_the_parts_that_were_given() {
-        let command = Command { kind: "subscribe", id: Some(7), channel: Some("news"), content: None };
-        let json: Option<serde_json::Value> = serde_json::from_slice(&Dialect::Json.encode(&command)).ok();
-        let msgpack: Option<serde_json::Value> = rmp_serde::from_slice(&Dialect::Msgpack.encode(&command)).ok();
-        let expected = json!({"type": "subscribe", "id": 7, "channel": "news"});
-        assert_eq!((json, msgpack), (Some(expected.clone()), Some(expected)));
+        let command = Command { kind: "subscribe", id: Some(7), channel: Some("news"), ..Command::default() };
+        check_command(&command, &json!({"type": "subscribe", "id": 7, "channel": "news"}));
+        let recovering = Command { recover: Some(Place { epoch: "aB3", offset: 5 }), ..command };
+        check_command(
+            &recovering,
+            &json!({"type": "subscribe", "id": 7, "channel": "news", "recover": {"epoch": "aB3", "offset": 5}}),
+        );
+    }
+
+    #[track_caller]
+    fn check_command(command: &Command<'_>, expected: &serde_json::Value) {
+        let json: Option<serde_json::Value> = serde_json::from_slice(&Dialect::Json.encode(command)).ok();
+        let msgpack: Option<serde_json::Value> = rmp_serde::from_slice(&Dialect::Msgpack.encode(command)).ok();
+        assert_eq!((json.as_ref(), msgpack.as_ref()), (Some(expected), Some(expected)));
     }
 
     #[track_caller]

@@ -51,6 +51,12 @@ pub enum Error {
         /// The error's text.
         message: String,
     },
+    /// The channel has no history.
+    #[error("channel {channel:?} has no history: name a namespace for which the node keeps one")]
+    NoHistory {
+        /// The channel.
+        channel: String,
+    },
     /// A connection ended before the measurement.
     #[error("connection to {address} ended before the measurement began: {ended}")]
     Early {

@@ -5,8 +5,8 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`fanout`], [`idle`], [`stall`], [`floor`], [`chatter`] | the scenarios |
-//! | [`stage`], [`board`], [`subscriber`], [`publisher`], [`stalled`], [`talker`] | one publisher, many subscribers, and what they write down |
+//! | [`fanout`], [`idle`], [`stall`], [`floor`], [`chatter`], [`storm`], [`publish`] | the scenarios |
+//! | [`stage`], [`board`], [`subscriber`], [`publisher`], [`stalled`], [`talker`], [`returning`] | one publisher, many subscribers, and what they write down |
 //! | [`crowd`], [`websocket`], [`upgrade`] | opening connections and reading them |
 //! | [`frame`], [`outgoing`], [`dialect`], [`marker`], [`strict`] | bytes |
 //! | [`ledger`], [`integrity`], [`arrivals`], [`latency`], [`pace`], [`confirm`] | exactly once, in order, when |
@@ -32,11 +32,14 @@ pub mod options;
 pub mod outgoing;
 pub mod pace;
 pub mod process;
+pub mod publish;
 pub mod publisher;
+pub mod returning;
 pub mod sampler;
 pub mod stage;
 pub mod stall;
 pub mod stalled;
+pub mod storm;
 pub mod strict;
 pub mod subscriber;
 pub mod talker;

@@ -115,6 +115,12 @@ impl Publisher {
         self.confirmations.clone()
     }
 
+    /// How many messages are confirmed, once those before number `end` are, or nothing more comes for a while. Blocks.
+    pub fn answered(&self, end: u64) -> u64 {
+        self.confirmations.wait(end, 1, Instant::now() + PATIENCE);
+        self.confirmations.confirmed()
+    }
+
     /// The number of the next message.
     pub fn next(&self) -> u64 {
         self.next
@@ -169,6 +175,7 @@ impl Publisher {
             id: (self.letter.confirm == Confirm::Ok).then_some(self.next),
             channel: Some(&self.letter.channel),
             content: Some(&content),
+            ..Command::default()
         };
         let payload = self.letter.dialect.encode(&command);
         let mut frame = Vec::with_capacity(payload.len() + 14);

@@ -1,6 +1,6 @@
 //! What can be measured.
 
-use crate::{Error, chatter, fanout, floor, idle, options::Output, stall};
+use crate::{Error, chatter, fanout, floor, idle, options::Output, publish, stall, storm};
 use clap::Subcommand;
 use serde::Serialize;
 use std::{fmt::Display, io::Write};
@@ -19,6 +19,10 @@ pub enum Scenario {
     Floor(floor::Floor),
     /// Connections with small buffers that ping and send commands while messages flow: broken frames
     Chatter(chatter::Chatter),
+    /// Many clients that lose their connections and recover all at once: how long it takes, what others notice
+    Storm(storm::Storm),
+    /// What a publication costs with and without a history
+    Publish(publish::Publish),
     /// The reading process of the floor measurement
     #[command(hide = true)]
     FloorReader(floor::Reader),
@@ -51,6 +55,14 @@ pub fn run(scenario: Scenario, prefix: &[&str], out: &mut impl Write) -> Result<
         Scenario::Chatter(chatter) => {
             let report = runtime.block_on(chatter.run())?;
             tell(out, chatter.output(), &report, report.is_clean())
+        }
+        Scenario::Storm(storm) => {
+            let report = runtime.block_on(storm.run())?;
+            tell(out, storm.output(), &report, report.is_clean())
+        }
+        Scenario::Publish(publish) => {
+            let report = runtime.block_on(publish.run())?;
+            tell(out, publish.output(), &report, report.is_clean())
         }
         Scenario::FloorReader(reader) => runtime.block_on(reader.run()).map(|()| true),
     }

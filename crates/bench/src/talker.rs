@@ -178,7 +178,7 @@ impl Talker {
         self.last_id += 1;
         self.unanswered.insert(self.last_id, answer);
         let channel = kind.ends_with("subscribe").then_some(self.side_channel.as_str());
-        socket.command(&Command { kind, id: Some(self.last_id), channel, content: None });
+        socket.command(&Command { kind, id: Some(self.last_id), channel, ..Command::default() });
         self.talk.count(|said| said.commands += 1);
     }
 

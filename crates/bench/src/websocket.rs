@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Target,
-    dialect::{Command, Dialect},
+    dialect::{Command, Dialect, Event},
     error::Ended,
     frame::{Frame, Opcode, Parser},
     outgoing::Masker,
@@ -89,8 +89,8 @@ impl WebSocket {
     }
 
     /// Subscribes to `channel` and waits for the answer. Messages that arrive meanwhile are not looked at.
-    pub async fn subscribe(&mut self, scratch: &Scratch, channel: &str) -> Result<(), Error> {
-        self.command(&Command { kind: "subscribe", id: Some(0), channel: Some(channel), content: None });
+    pub async fn subscribe(&mut self, scratch: &Scratch, channel: &str) -> Result<Event, Error> {
+        self.command(&Command { kind: "subscribe", id: Some(0), channel: Some(channel), ..Command::default() });
         let (address, dialect) = (self.address, self.dialect);
         let answered = async {
             loop {
@@ -101,7 +101,7 @@ impl WebSocket {
                 });
                 read.await.map_err(|ended| Error::Early { address, ended })?;
                 match answer {
-                    Some(event) if event.kind == "ok" => return Ok(()),
+                    Some(event) if event.kind == "ok" => return Ok(event),
                     Some(event) => {
                         return Err(Error::Refused {
                             channel: channel.to_owned(),

@@ -93,3 +93,38 @@ fn a_stalled_connection_may_read_on_during_the_round() {
     assert!(clean, "{report}");
     assert_eq!(report["outcomes"][0]["messages"], 100);
 }
+
+const STORM: &str = "storm --clients 20 --staying 2 --rate 200 --before 1 --after 1 --limit 5";
+
+#[test]
+fn a_storm_is_weathered_by_a_right_server() {
+    let (clean, report) = measure(Fault::None, STORM);
+    assert!(clean, "{report}");
+    assert_eq!((&report["live"], &report["not_recovered"]), (&json!(20), &json!(0)));
+    assert_eq!((&report["returned"]["published"], &report["returned"]["received"]), (&json!(400), &json!(8000)));
+    assert_eq!((&report["connect"]["count"], &report["recover"]["count"]), (&json!(20), &json!(20)));
+    let delays = ["before", "during", "after"].map(|phase| report["delay"][phase]["count"].as_u64().unwrap());
+    assert_eq!(delays.iter().sum::<u64>(), 800, "{report}");
+}
+
+#[test]
+fn a_storm_notices_what_is_lost() {
+    for fault in [Fault::Forget, Fault::LoseMissed] {
+        let (clean, report) = measure(fault, STORM);
+        assert!(!clean, "{report}");
+        assert!(report["not_recovered"].as_u64() > Some(0), "{report}");
+        assert!(report["returned"]["lost"].as_u64() > Some(0), "{report}");
+        assert_eq!(report["stayed"]["lost"], 0, "{report}");
+    }
+}
+
+#[test]
+fn publications_are_counted_by_their_answers() {
+    let (clean, report) = measure(Fault::None, "publish --publishers 2 --window 8 --seconds 1 --rounds 2");
+    assert!(clean, "{report}");
+    for kind in ["without", "with"] {
+        assert!(report[kind]["answered"].as_u64() > Some(0), "{report}");
+        assert_eq!(report[kind]["published"], report[kind]["answered"]);
+        assert_eq!(report[kind]["rounds"].as_array().unwrap().len(), 2);
+    }
+}

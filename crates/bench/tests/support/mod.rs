@@ -20,11 +20,16 @@ pub(crate) enum Fault {
     Break,
     /// Closes the connection with 1013.
     Close,
+    /// Keeps nothing for those who come back.
+    Forget,
+    /// Keeps all but the last publication for those who come back.
+    LoseMissed,
 }
 
 const FAULTY: usize = 2;
 
-type Subscribers = Arc<Mutex<(usize, Vec<TcpStream>, Vec<u8>)>>;
+/// How many were published, to whom they go, what is held back, and all that was published.
+type Subscribers = Arc<Mutex<(usize, Vec<TcpStream>, Vec<u8>, Vec<Vec<u8>>)>>;
 
 /// Starts a server on a free port; it lasts as long as the process.
 pub(crate) fn serve(fault: Fault) -> SocketAddr {
@@ -66,26 +71,55 @@ fn converse(mut stream: TcpStream, subscribers: &Subscribers, fault: Fault) -> O
         match command["type"].as_str() {
             Some("subscribe") => {
                 subscribers.1.push(stream.try_clone().unwrap());
-                stream.write_all(&frame(&format!(r#"{{"type":"ok","id":{}}}"#, command["id"]))).ok()?;
+                stream.write_all(&answer(&command, fault, &subscribers.3)).ok()?;
             }
             _ => {
-                let (number, streams, held) = &mut *subscribers;
-                publish(streams, &command, fault, *number, held);
+                let (number, streams, held, history) = &mut *subscribers;
+                history.push(message(&command, *number));
+                publish(streams, &history[*number], fault, *number, held);
                 *number += 1;
+                if !command["id"].is_null() {
+                    stream.write_all(&frame(&format!(r#"{{"type":"ok","id":{}}}"#, command["id"]))).ok()?;
+                }
             }
         }
     }
 }
 
-fn publish(streams: &mut [TcpStream], command: &Value, fault: Fault, number: usize, held: &mut Vec<u8>) {
-    let message = frame(&format!(r#"{{"type":"message","channel":"x","content":{}}}"#, command["content"]));
+/// The answer to a subscription, and what was missed.
+fn answer(command: &Value, fault: Fault, history: &[Vec<u8>]) -> Vec<u8> {
+    let (id, newest) = (&command["id"], history.len());
+    match command["recover"]["offset"].as_u64() {
+        Some(offset) if fault != Fault::Forget => {
+            let offset = usize::try_from(offset).unwrap();
+            let ok = format!(
+                r#"{{"type":"ok","id":{id},"epoch":"e","offset":{offset},"recovered":true,"newest":{newest}}}"#
+            );
+            let kept = newest - usize::from(fault == Fault::LoseMissed && newest > offset);
+            let lost = frame(&format!(r#"{{"type":"lost","channel":"x","epoch":"e","offset":{newest}}}"#));
+            let end = if kept < newest { lost } else { Vec::new() };
+            [frame(&ok), history[offset..kept].concat(), end].concat()
+        }
+        recover => {
+            let recovered = if recover.is_some() { r#","recovered":false"# } else { "" };
+            frame(&format!(r#"{{"type":"ok","id":{id},"epoch":"e","offset":{newest}{recovered}}}"#))
+        }
+    }
+}
+
+fn message(command: &Value, number: usize) -> Vec<u8> {
+    let (offset, content) = (number + 1, &command["content"]);
+    frame(&format!(r#"{{"type":"message","channel":"x","offset":{offset},"content":{content}}}"#))
+}
+
+fn publish(streams: &mut [TcpStream], message: &Vec<u8>, fault: Fault, number: usize, held: &mut Vec<u8>) {
     for (index, stream) in streams.iter_mut().enumerate() {
         let bytes = match fault {
             _ if index > 0 || number < FAULTY => message.clone(),
             Fault::Lose if number == FAULTY => Vec::new(),
             Fault::Double if number == FAULTY => message.repeat(2),
             Fault::Delay if number == FAULTY => {
-                held.clone_from(&message);
+                held.clone_from(message);
                 Vec::new()
             }
             Fault::Delay => [&message[..], &std::mem::take(held)].concat(),
