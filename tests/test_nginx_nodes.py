@@ -16,7 +16,7 @@ from harness.nginx import addresses
 from harness.nginx_fixtures import cluster, needs_nginx, start_nginx  # noqa: F401
 from harness.node import connections
 from harness.raw import raw_socket, upgrade_request
-from harness.reconnecting import Account, Source, all_caught_up, all_complete, greatest_share
+from harness.reconnecting import Account, Resuming, Source, all_caught_up, all_complete, greatest_share
 from harness.reconnecting import crowd as reconnecting_crowd
 from harness.waiting import until, wait_until
 
@@ -25,6 +25,7 @@ pytestmark = needs_nginx
 FULL = bool(os.environ.get("TESTS_FULL"))
 MOVERS = 300 if FULL else 150
 RATE = 200 if FULL else 100
+KEPT = {"namespaces__kept__history__size": 20_000, "namespaces__kept__history__ttl": "10m"}
 DRAIN = {"drain__grace": "1s", "drain__window": "5s"}
 
 
@@ -151,6 +152,30 @@ async def test_a_rolling_restart_accounts_for_every_loss_and_makes_no_storm(redi
         moved = [time for time in account.reconnects if begun <= account.began + time <= ended + 1]
         # Evenly spread, any tenth of the time would have a tenth of them.
         assert greatest_share(moved, 0.1) < 0.35, account.text(0.5)
+
+
+@pytest.mark.limit(240)
+async def test_a_rolling_restart_with_history_loses_nothing(redis, start_node, start_nginx, capsys):
+    nodes = [start_node(redis, **DRAIN, **KEPT) for _ in range(3)]
+    # Of its own, so that a silence is a client's and not the publisher's.
+    steady = start_node(redis, **KEPT)
+    nginx = start_nginx(nodes)
+    async with reconnecting_crowd(nginx.url, MOVERS, "kept:news", kind=Resuming) as clients:
+        source = Source(steady.url, "kept:news", RATE)
+        for node in nodes:
+            node.terminate()
+            assert await asyncio.to_thread(node.wait, 60) == 0
+            await asyncio.to_thread(lambda node=node: node.start_again().wait_ready())
+        await all_caught_up(clients, source)
+        await all_complete(clients, source)
+    account = Account.of(clients, source)
+    with capsys.disabled():
+        print("\n" + account.text())
+    assert set(account.closes) == {1012} and not account.refused and not source.refused, account.text()
+    assert len(account.reconnects) >= MOVERS and account.acknowledged > RATE
+    # Once and in order it was too, or there were no account.
+    assert account.lost == 0, account.text()
+    assert account.received == account.clients * account.acknowledged, account.text()
 
 
 # Names: a `getent` of the test's own stands before the system's.

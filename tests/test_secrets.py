@@ -6,6 +6,7 @@ import pytest
 
 from harness import frames
 from harness.clients import MessagePack, native, plain
+from harness.command import run
 from harness.raw import raw_websocket
 from harness.redis_server import RedisServer
 from harness.waiting import until
@@ -63,3 +64,39 @@ async def test_a_wrong_password_is_told_without_telling_it(tmp_path, start_node)
         assert PASSWORD not in node.output()
     finally:
         redis.kill()
+
+
+async def test_a_password_in_a_file_is_read_for_each_link_and_told_nowhere(tmp_path, start_node):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{PASSWORD}\n")
+    redis = RedisServer(tmp_path, PASSWORD).start()
+    try:
+        bare = f"redis://default@127.0.0.1:{redis.port}"
+        node = start_node(redis__url=bare, redis__password_file=secret, log__level="trace")
+        await _talk(node)
+        # Renewed: first here, and at Redis with its next start.
+        renewed = f"renewed-{PASSWORD}"
+        secret.write_text(renewed)
+        redis.kill()
+        redis.password = renewed
+        await until(lambda: not node.ready(), "readiness lost")
+        redis.start()
+        await until(node.ready, "a link with the renewed password")
+        secret.unlink()
+        redis.kill()
+        redis.start()
+        await until(lambda: f"{secret}: can't be read" in node.output(), "what is wrong with the file, in the log")
+        told = node.output() + json.dumps(node.health("ready").body)
+        assert PASSWORD not in told
+    finally:
+        redis.kill()
+
+
+def test_a_file_without_a_password_is_told_at_the_start(tmp_path):
+    secret = tmp_path / "secret"
+    for text, wrong in (("", "is empty"), (f"{PASSWORD}\nmore", "has several lines")):
+        secret.write_text(text)
+        setting = f"redis.password_file={secret}"
+        refused = run("check", "--set", "redis.url=redis://redis", "--set", setting, cwd=tmp_path)
+        assert refused.returncode == 78 and f"redis.password_file = \"{secret}\"" in refused.stderr, refused
+        assert wrong in refused.stderr and PASSWORD not in refused.stdout + refused.stderr, refused

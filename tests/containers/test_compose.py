@@ -15,7 +15,7 @@ import pytest
 
 from harness.clients import Json, MessagePack, crowd, native, plain
 from harness.compose import Compose
-from harness.reconnecting import Account, Source, all_caught_up, all_complete, greatest_share
+from harness.reconnecting import Account, Resuming, Source, all_caught_up, all_complete, greatest_share
 from harness.reconnecting import crowd as reconnecting
 from harness.waiting import until, wait_until
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.limit(600)
 @pytest.fixture(scope="module")
 def cluster():
     """The whole of docker-compose.yml, but for what a profile has to be asked for."""
-    cluster = Compose()
+    cluster = Compose(node={"FANWIRE_NAMESPACES__KEPT__HISTORY__SIZE": 100_000})
     try:
         cluster.up()
         cluster.wait_healthy(nginx=1, node=NODES, redis=1, prometheus=1)
@@ -174,6 +174,25 @@ async def test_a_rolling_restart_under_traffic(cluster, capsys):
     told = [event["type"] for event in events_of(cluster, ours) if event["type"] != "message"]
     assert told == ["disconnected", "reconnected"] * (len(told) // 2) and told, told
     await asyncio.to_thread(cluster.remove, ours)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there containers have addresses that this machine reaches")
+async def test_a_rolling_restart_with_history_loses_nothing(cluster, capsys):
+    # A node of its own, so that a silence is a client's and not the publisher's.
+    steady = await asyncio.to_thread(cluster.beside, "serve", networks=("edge", "backend"))
+    (beside,) = cluster.containers("beside")
+    source = Source(f"ws://{beside.addresses['edge']}:8765/", "kept:news", rate=200)
+    async with reconnecting(cluster.url, CLIENTS, "kept:news", kind=Resuming) as clients:
+        await asyncio.to_thread(cluster.roll)
+        await asyncio.to_thread(cluster.wait_healthy, node=NODES)
+        await all_caught_up(clients, source)
+        await all_complete(clients, source)
+    account = Account.of(clients, source)
+    with capsys.disabled():
+        print("\n" + account.text())
+    assert set(account.closes) == {1012} and not account.refused and not source.refused, account.text()
+    assert account.lost == 0 and account.received == account.clients * account.acknowledged, account.text()
+    await asyncio.to_thread(cluster.remove, steady)
 
 
 def occupy(cluster, victim) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import subprocess
+import tempfile
 import urllib.parse
 import urllib.request
 import uuid
@@ -33,9 +34,10 @@ class Container:
 
 
 class Compose:
-    """`docker-compose.yml` of this checkout, brought up as it stands."""
+    """`docker-compose.yml` of this checkout, brought up as it stands, but for what else `node` sets of nodes."""
 
-    def __init__(self, **variables: object):
+    def __init__(self, node: dict[str, object] | None = None, **variables: object):
+        self.node = node or {}
         self.project = f"fanwiretest{uuid.uuid4().hex[:8]}"
         self.port, self.prometheus_port = free_port(), free_port()
         digits = random.Random(self.project)
@@ -43,7 +45,7 @@ class Compose:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         defaults = {
             "COMPOSE_PROJECT_NAME": self.project,
-            "COMPOSE_FILE": "docker-compose.yml",
+            "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", *self._override()]),
             "FANWIRE_TAG": self.project,
             "FANWIRE_NODES": 3,
             # A network that neither a cluster of the user's own nor another run of the tests has.
@@ -59,6 +61,16 @@ class Compose:
         ours = ("FANWIRE_", "COMPOSE_", "NGINX_", "REDIS_", "PROMETHEUS_", "GRAFANA_")
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         self.environment = inherited | {key: str(value) for key, value in (defaults | variables).items()}
+
+    def _override(self) -> list[str]:
+        """A file with the settings of nodes, as the README has it for those that are no variable."""
+        if not self.node:
+            return []
+        self._directory = tempfile.TemporaryDirectory()
+        path = Path(self._directory.name) / "override.yml"
+        settings = {key: str(value) for key, value in self.node.items()}
+        path.write_text(json.dumps({"services": {"node": {"environment": settings}}}))
+        return [str(path)]
 
     @property
     def url(self) -> str:
@@ -123,7 +135,9 @@ class Compose:
         """Starts a container of the node's image on the cluster's networks, which is not part of the cluster."""
         first, *others = (f"{self.project}_{name}" for name in networks)
         labels = ["--label", f"com.docker.compose.project={self.project}", "--label", "com.docker.compose.service=beside"]
-        made = self.docker("create", "--network", first, *labels, self.image, *words).strip()
+        redis = {"FANWIRE_REDIS__URL": "redis://redis:6379"} if "backend" in networks else {}
+        settings = [word for key, value in (redis | self.node).items() for word in ("--env", f"{key}={value}")]
+        made = self.docker("create", "--network", first, *labels, *settings, self.image, *words).strip()
         for network in others:
             self.docker("network", "connect", network, made)
         self.docker("start", made)

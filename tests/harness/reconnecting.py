@@ -21,6 +21,8 @@ from .clients import Json
 # As simple as a client can be that does not come back in step with all others: the first wait is up to _FIRST_WAIT,
 # each one that follows a failure up to twice as long.
 _FIRST_WAIT = 0.5
+# After a close that says that other nodes take over (crates/protocol/README.md).
+_AFTER_DRAIN = 0.2
 _LONGEST_WAIT = 5.0
 # Clocks of a node and of a client, and what is under way between them, in seconds.
 _SLACK = 0.5
@@ -56,9 +58,9 @@ async def _visits(url: str, refused: list[tuple[float, str]], **options):
         else:
             async with socket:
                 yield socket
-            wait = _FIRST_WAIT
+            wait = _AFTER_DRAIN if socket.close_code == 1012 else _FIRST_WAIT
         await asyncio.sleep(random.uniform(0, wait))
-        wait = min(2 * wait, _LONGEST_WAIT)
+        wait = min(max(2 * wait, _FIRST_WAIT), _LONGEST_WAIT)
 
 
 def _told(error: Exception) -> str:
@@ -89,14 +91,16 @@ class Client:
     async def _visit(self, socket) -> None:
         visit = None
         try:
-            await socket.send(json.dumps({"type": "subscribe", "id": "s", "channel": self.channel}))
+            await socket.send(json.dumps({"type": "subscribe", "id": "s", "channel": self.channel} | self._from()))
             async for text in socket:
                 event = json.loads(text)
                 if event["type"] == "message":
                     visit.numbers.append(event["content"])
                     visit.times.append(time.monotonic())
+                    self._stand_at(event)
                 elif event["type"] == "ok":
                     visit = Visit(time.monotonic())
+                    self._stand_at(event)
                     self.visits.append(visit)
                     self.here.set()
                 elif event["type"] != "welcome":
@@ -105,6 +109,13 @@ class Client:
             self.here.clear()
             if visit is not None:
                 visit.ended, visit.close_code = time.monotonic(), socket.close_code
+
+    def _from(self) -> dict:
+        """What else it asks for."""
+        return {}
+
+    def _stand_at(self, event: dict) -> None:
+        """Takes in the answer to a subscription, or a message."""
 
     def check_running(self) -> None:
         """Fails with what ended it, if something did."""
@@ -119,6 +130,21 @@ class Client:
         await asyncio.gather(self._task, return_exceptions=True)
         if was_here:
             last.ended = last.close_code = None
+
+
+class Resuming(Client):
+    """A subscriber of a channel with history, which goes on where it was."""
+
+    _position: dict | None = None
+
+    def _from(self) -> dict:
+        return {"recover": self._position} if self._position else {}
+
+    def _stand_at(self, event: dict) -> None:
+        if event["type"] == "ok":
+            assert event.get("recovered", True), f"not recovered from {self._position}: {event}"
+            self._position = {"epoch": event["epoch"], "offset": event["offset"]}
+        self._position["offset"] = event["offset"]
 
 
 @dataclass
@@ -195,9 +221,9 @@ class Source:
 
 
 @asynccontextmanager
-async def crowd(url: str, count: int, channel: str, within: float = 60.0, **options):
+async def crowd(url: str, count: int, channel: str, within: float = 60.0, kind: type[Client] = Client, **options):
     """`count` clients that are all subscribed; they leave with the block, and then their logs are complete."""
-    clients = [Client(url, channel, **options) for _ in range(count)]
+    clients = [kind(url, channel, **options) for _ in range(count)]
     try:
         await all_here(clients, within)
         yield clients

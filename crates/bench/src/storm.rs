@@ -10,7 +10,7 @@ use crate::{
     options::{Common, MOST_SECONDS, MOST_SIZE, Output, parse_rate},
     pace::{Clock, Pace, Schedule},
     process::{Cost, Watch},
-    publisher::{Confirm, Letter, Plan, Publisher},
+    publisher::{Confirm, Letter, Plan, Publisher, Sent},
     returning::{Returner, Returns, Way},
     stage::soon,
     subscriber::{Seat, SharedAccount, follow},
@@ -93,6 +93,14 @@ pub struct Report {
     generator: Vec<Cost>,
 }
 
+/// What the storm showed while it lasted.
+struct Passed {
+    before: Summary,
+    during: Summary,
+    servers: Vec<Cost>,
+    generator: Vec<Cost>,
+}
+
 /// All who read, and what they write down.
 struct Scene {
     stayers: Rc<Board>,
@@ -114,57 +122,71 @@ impl Storm {
     /// Measures.
     pub async fn run(&self) -> Result<Report, Error> {
         make_room((self.clients + self.staying) as usize)?;
-        let (watch, own, clock) = (Watch::new(&self.common.pids)?, Watch::own()?, Clock::start());
+        let (watch, clock) = (Watch::new(&self.common.pids)?, Clock::start());
         let scene = self.open(clock).await?;
-        let letter = Letter {
-            dialect: self.common.dialect,
-            channel: self.channel(),
-            size: self.size as usize,
-            confirm: Confirm::Subscriber,
-        };
-        let mut publisher = Publisher::connect(&self.common.urls[0], letter, clock).await?;
+        let mut publisher = Publisher::connect(&self.common.urls[0], self.letter(), clock).await?;
         let plan = self.plan();
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
-
         sleep_until((plan.start + seconds(self.before)).into()).await;
+        let passed = self.pass(&scene, &watch).await?;
+        let (sent, publisher) =
+            publishing.await.map_err(|error| Error::System { what: "publishing thread", source: error.into() })?;
+        self.settle(&scene, &sent).await;
+        Ok(self.report(&scene, passed, &sent, &publisher))
+    }
+
+    /// Lets the storm pass.
+    async fn pass(&self, scene: &Scene, watch: &Watch) -> Result<Passed, Error> {
+        let own = Watch::own()?;
         let (cpu, own_cpu) = (watch.cpu()?, own.cpu()?);
         let before = scene.stayers.take().0.summary();
         scene.storm.send_replace(true);
         scene.returns.live.wait_for(self.clients.into(), seconds(self.limit)).await;
         let during = scene.stayers.take().0.summary();
         let (servers, generator) = (watch.cost_since(&cpu, 0)?, own.cost_since(&own_cpu, 0)?);
+        Ok(Passed { before, during, servers, generator })
+    }
 
-        let (sent, publisher) =
-            publishing.await.map_err(|error| Error::System { what: "publishing thread", source: error.into() })?;
+    /// Waits for what has not arrived.
+    async fn settle(&self, scene: &Scene, sent: &Sent) {
         let (published, patience) = (sent.end - sent.first, self.common.patience());
         scene.stayers.arrivals.wait_for(published * u64::from(self.staying), patience).await;
         scene.returners.arrivals.wait_for(published * u64::from(self.clients), patience).await;
-        let delay = Delay { before, during, after: scene.stayers.take().0.summary() };
-        let mut stayed = Integrity::of(&scene.stayed, &sent);
+    }
+
+    fn report(&self, scene: &Scene, passed: Passed, sent: &Sent, publisher: &Publisher) -> Report {
+        let Scene { returns, .. } = scene;
+        let mut stayed = Integrity::of(&scene.stayed, sent);
         stayed.note_errors(&publisher.refusals());
-        let away = scene.returns.away.borrow().summary();
+        let away = returns.away.borrow().summary();
         let Self { clients, staying, rate, size, .. } = *self;
-        Ok(Report {
+        let Passed { before, during, servers, generator } = passed;
+        Report {
             scenario: "storm",
             dialect: self.common.dialect,
             clients,
             staying,
             rate,
             size,
-            returned: Integrity::of(&scene.returned, &sent),
+            returned: Integrity::of(&scene.returned, sent),
             stayed,
             live: away.count,
-            not_recovered: scene.returns.not_recovered.get(),
-            failed_attempts: scene.returns.failed_attempts.get(),
+            not_recovered: returns.not_recovered.get(),
+            failed_attempts: returns.failed_attempts.get(),
             all_live_seconds: away.max_us / 1e6,
-            connect: scene.returns.connect.borrow().summary(),
-            recover: scene.returns.recover.borrow().summary(),
+            connect: returns.connect.borrow().summary(),
+            recover: returns.recover.borrow().summary(),
             away,
-            delay,
+            delay: Delay { before, during, after: scene.stayers.take().0.summary() },
             send_lag: sent.lag.summary(),
             servers,
             generator,
-        })
+        }
+    }
+
+    fn letter(&self) -> Letter {
+        let (dialect, size, confirm) = (self.common.dialect, self.size as usize, Confirm::Subscriber);
+        Letter { dialect, channel: self.channel(), size, confirm }
     }
 
     fn channel(&self) -> String {

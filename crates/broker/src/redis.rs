@@ -68,6 +68,7 @@ mod refusal;
 mod reply;
 mod rights;
 mod script;
+mod secret;
 mod sentinel;
 mod settings;
 mod standing;

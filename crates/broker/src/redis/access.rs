@@ -3,6 +3,7 @@
 use crate::redis::{
     endpoint::Endpoint,
     names::is_prefix,
+    secret::Secret,
     sentinel::{Found, Sentinels},
     settings::{InvalidRedisConfig, RedisConfig, RedisServers},
     tls::TlsFiles,
@@ -36,6 +37,20 @@ impl Servers {
     }
 }
 
+impl Servers {
+    /// The same with the password at Redis in a file.
+    fn with_secret(self, secret: Option<Secret>) -> Result<Self, InvalidRedisConfig> {
+        let Some(secret) = secret else { return Ok(self) };
+        Ok(match self {
+            Self::Single(endpoint) => Self::Single(endpoint.with_secret(secret)?),
+            Self::Sentinel(sentinels) => {
+                let master = sentinels.master.clone().with_secret(secret)?;
+                Self::Sentinel(Sentinels { master, ..sentinels })
+            }
+        })
+    }
+}
+
 /// The server that is to be used now.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
@@ -48,7 +63,12 @@ impl Access {
         if !is_prefix(&config.prefix) {
             return Err(InvalidRedisConfig::Prefix(config.prefix.clone()));
         }
-        let access = Self { servers: Servers::parse(&config.servers)?, tls: config.tls.clone() };
+        let secret = config.password_file.as_deref().map(Secret::new);
+        let servers = Servers::parse(&config.servers)?.with_secret(secret.clone())?;
+        let access = Self { servers, tls: config.tls.clone() };
+        access.login().check_login()?;
+        // Read though nothing is connected yet, so that a wrong one is told at the start.
+        secret.map(|secret| secret.read()).transpose()?;
         access.check_tls()?;
         Ok(access)
     }
@@ -154,7 +174,7 @@ mod tests {
     use fanwire_protocol::NodeId;
 
     fn config(servers: RedisServers, tls: TlsFiles) -> RedisConfig {
-        RedisConfig { servers, tls, prefix: "fanwire".to_owned(), node: NodeId::from_random(1) }
+        RedisConfig { servers, password_file: None, tls, prefix: "fanwire".to_owned(), node: NodeId::from_random(1) }
     }
 
     fn sentinel(sentinels: &[&str], master: &str) -> RedisServers {
@@ -195,6 +215,32 @@ mod tests {
         bad(sentinel(&["redis://s1"], "my master"), none(), "not the name of a primary");
         bad(sentinel(&["redis://s1"], "redis://:secret@main:6379"), none(), "takes no port");
         bad(sentinel(&["redis://s1"], "unix:///main?pass=secret"), none(), "not the name of a primary");
+    }
+
+    #[test]
+    fn who_logs_in_has_one_password() {
+        let (none, single) = (TlsFiles::default, |url: &str| RedisServers::Single(url.to_owned()));
+        bad(single("redis://app@r"), none(), "names a user but no password");
+        bad(sentinel(&["redis://s1"], "redis://app@main"), none(), "names a user but no password");
+        bad(sentinel(&["redis://app@s1"], "main"), none(), "the URL of Sentinel number 1: the Redis URL names a user");
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret\n").unwrap();
+        let with_file = |servers| RedisConfig {
+            password_file: Some(file.path().to_owned()),
+            ..config(servers, TlsFiles::default())
+        };
+        for servers in [single("redis://app@r"), sentinel(&["redis://s1"], "redis://app@main")] {
+            let access = Access::new(&with_file(servers)).unwrap();
+            assert_eq!((access.user(), access.scrub("AUTH 'secret'").as_str()), ("app", "AUTH '***'"));
+            assert!(!format!("{access:?} {access}").contains("secret"));
+        }
+        for servers in [single("redis://:secret@r"), sentinel(&["redis://s1"], "redis://:secret@main")] {
+            assert_eq!(with_file(servers).check(), Err(InvalidRedisConfig::TwoPasswords));
+        }
+        std::fs::write(file.path(), "").unwrap();
+        let error = with_file(single("redis://r")).check().unwrap_err().to_string();
+        assert!(error.ends_with(": is empty; expected a password"), "{error}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Dialogue {
     }
 
     async fn log_in(&mut self, endpoint: &Endpoint) -> Result<Option<Standing>, String> {
-        if let Some(login) = auth(endpoint) {
+        if let Some(login) = auth(endpoint).await? {
             self.done(&login).await?;
         }
         if endpoint.database() != 0 {
@@ -108,11 +108,12 @@ fn foreign() -> String {
     "what answers there does not speak as Redis does; a port for TLS needs rediss://".to_owned()
 }
 
-fn auth(endpoint: &Endpoint) -> Option<Cmd> {
+async fn auth(endpoint: &Endpoint) -> Result<Option<Cmd>, String> {
+    let Some(password) = endpoint.password().await? else { return Ok(None) };
     let mut command = redis::cmd("AUTH");
     if let Some(user) = endpoint.login.username() {
         command.arg(user);
     }
-    command.arg(endpoint.login.password()?);
-    Some(command)
+    command.arg(password);
+    Ok(Some(command))
 }

@@ -1,6 +1,6 @@
 //! A place where a server is, and how to log in there.
 
-use crate::redis::settings::InvalidRedisConfig;
+use crate::redis::{secret::Secret, settings::InvalidRedisConfig};
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use std::{fmt, path::PathBuf, time::Duration};
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -10,6 +10,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 pub(super) struct Endpoint {
     pub(super) place: Place,
     pub(super) login: RedisConnectionInfo,
+    /// Where the password is, if not in the login.
+    secret: Option<Secret>,
 }
 
 /// Where a server is.
@@ -46,7 +48,7 @@ impl Endpoint {
         let port = url.port().unwrap_or(port);
         let info = url.into_connection_info().map_err(malformed)?;
         let place = place(info.addr(), port, tls)?;
-        Ok(Self { place, login: login(info.redis_settings())? })
+        Ok(Self { place, login: login(info.redis_settings())?, secret: None })
     }
 
     /// The server at `host` and `port`, which takes the same login and is as secure.
@@ -55,7 +57,7 @@ impl Endpoint {
             Place::Tls { .. } => Place::Tls { host, port },
             Place::Tcp { .. } | Place::Unix(_) => Place::Tcp { host, port },
         };
-        Self { place, login: self.login.clone() }
+        Self { place, login: self.login.clone(), secret: self.secret.clone() }
     }
 
     pub(super) fn database(&self) -> i64 {
@@ -64,6 +66,44 @@ impl Endpoint {
 
     pub(super) fn user(&self) -> &str {
         self.login.username().unwrap_or("default")
+    }
+
+    /// The same with its password in a file.
+    ///
+    /// # Errors
+    ///
+    /// When it has a password already.
+    pub(super) fn with_secret(self, secret: Secret) -> Result<Self, InvalidRedisConfig> {
+        match self.login.password() {
+            Some(_) => Err(InvalidRedisConfig::TwoPasswords),
+            None => Ok(Self { secret: Some(secret), ..self }),
+        }
+    }
+
+    /// Checks that where there is a user there is a password, without reading it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(super) fn check_login(&self) -> Result<(), InvalidRedisConfig> {
+        let has_password = self.login.password().is_some() || self.secret.is_some();
+        if self.login.username().is_some() && !has_password {
+            return Err(InvalidRedisConfig::UserWithoutPassword);
+        }
+        Ok(())
+    }
+
+    /// The password as it is now, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why the file that has it can't be used.
+    pub(super) async fn password(&self) -> Result<Option<String>, String> {
+        let Some(secret) = self.secret.clone() else { return Ok(self.login.password().map(str::to_owned)) };
+        match tokio::task::spawn_blocking(move || secret.read()).await {
+            Ok(read) => read.map(Some).map_err(|error| error.to_string()),
+            Err(failure) => Err(format!("can't read the password: {failure}")),
+        }
     }
 
     pub(super) fn wants_tls(&self) -> bool {
@@ -78,9 +118,13 @@ impl Endpoint {
 
     /// `text` without the password: servers repeat the arguments of commands that they don't know.
     pub(super) fn scrub(&self, text: &str) -> String {
-        match self.login.password() {
+        let text = match self.login.password() {
             Some(password) if !password.is_empty() => text.replace(password, "***"),
             _ => text.to_owned(),
+        };
+        match &self.secret {
+            Some(secret) => secret.scrub(text),
+            None => text,
         }
     }
 }
@@ -112,9 +156,6 @@ fn place(address: &ConnectionAddr, port: u16, tls: bool) -> Result<Place, Invali
 fn login(settings: &RedisConnectionInfo) -> Result<RedisConnectionInfo, InvalidRedisConfig> {
     if settings.db() < 0 {
         return Err(InvalidRedisConfig::Url("the database number is negative".to_owned()));
-    }
-    if settings.username().is_some() && settings.password().is_none() {
-        return Err(InvalidRedisConfig::UserWithoutPassword);
     }
     Ok(settings.clone())
 }
@@ -195,10 +236,21 @@ mod tests {
         bad("rediss://:secret@127.0.0.1#insecure", "fragment");
         bad("unix://redis.sock?pass=secret", "path");
         bad("unix:///redis.sock?password=secret", "query but db, user and pass");
-        bad("redis+unix:///redis.sock?user=secret", "password");
         bad("redis://:secret@127.0.0.1/0?protocol=resp3", "query");
         bad("redis://:secret@127.0.0.1/0#insecure", "fragment");
-        bad("redis://user@127.0.0.1", "password");
+    }
+
+    #[test]
+    fn a_user_needs_a_password() {
+        for url in ["redis://user@127.0.0.1", "redis+unix:///redis.sock?user=secret"] {
+            let endpoint = Endpoint::parse(url, 6379).unwrap();
+            assert_eq!(endpoint.check_login(), Err(InvalidRedisConfig::UserWithoutPassword));
+            let secret = Secret::new(std::path::Path::new("password"));
+            assert_eq!(endpoint.with_secret(secret).unwrap().check_login(), Ok(()));
+        }
+        for url in ["redis://127.0.0.1", "redis://:secret@127.0.0.1", "redis://user:secret@127.0.0.1"] {
+            assert_eq!(Endpoint::parse(url, 6379).unwrap().check_login(), Ok(()));
+        }
     }
 
     #[test]

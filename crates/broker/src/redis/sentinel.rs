@@ -51,7 +51,8 @@ impl Sentinels {
         }
         let endpoint = |(index, url): (usize, &String)| {
             let wrong = |reason| InvalidRedisConfig::Sentinel { number: index + 1, reason: Box::new(reason) };
-            Endpoint::parse(url, SENTINEL_PORT).map_err(wrong)
+            let endpoint = Endpoint::parse(url, SENTINEL_PORT).map_err(wrong)?;
+            endpoint.check_login().map_err(wrong).map(|()| endpoint)
         };
         let endpoints = urls.iter().enumerate().map(endpoint).collect::<Result<_, _>>()?;
         let (name, master) = master_of(master)?;

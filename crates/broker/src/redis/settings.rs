@@ -6,7 +6,7 @@ use crate::redis::{
     tls::{InvalidTls, TlsFiles},
 };
 use fanwire_protocol::NodeId;
-use std::fmt;
+use std::{fmt, path::PathBuf};
 use thiserror::Error;
 
 /// How a node joins a cluster through Redis.
@@ -14,6 +14,8 @@ use thiserror::Error;
 pub struct RedisConfig {
     /// Where Redis is and how to log in. A secret: neither logs nor errors show passwords.
     pub servers: RedisServers,
+    /// A file with the password at Redis, for URLs without one; read again for each connection. Not for Sentinels.
+    pub password_file: Option<PathBuf>,
     /// Certificates, for URLs that begin with `rediss://`.
     pub tls: TlsFiles,
     /// What all names in Redis begin with: 1 to 64 letters, digits, `-`, `_`, `.` and `:`. Clusters that share a Redis
@@ -45,7 +47,7 @@ impl RedisConfig {
     /// A node that joins the cluster on the Redis at `url`, without certificates of its own.
     pub fn single(url: &str, prefix: &str, node: NodeId) -> Self {
         let servers = RedisServers::Single(url.to_owned());
-        Self { servers, tls: TlsFiles::default(), prefix: prefix.to_owned(), node }
+        Self { servers, password_file: None, tls: TlsFiles::default(), prefix: prefix.to_owned(), node }
     }
 
     /// Whether a broker would start with this. Reads the certificates; connects to nothing.
@@ -91,8 +93,22 @@ pub enum InvalidRedisConfig {
     #[error("a Redis URL takes no {0} here; expected {FORM}")]
     Extra(&'static str),
     /// A user without a password.
-    #[error("the Redis URL names a user but no password; expected redis://user:password@host[:port][/database]")]
+    #[error(
+        "the Redis URL names a user but no password; expected redis://user:password@host[:port][/database], or a file \
+         with the password"
+    )]
     UserWithoutPassword,
+    /// A password in the URL and one in a file.
+    #[error("a password stands in the Redis URL and in a file; expected one of them")]
+    TwoPasswords,
+    /// The file with the password can't be used.
+    #[error("{path}: {reason}")]
+    PasswordFile {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One of the Sentinels' URLs is wrong.
     #[error("the URL of Sentinel number {number}: {reason}")]
     Sentinel {

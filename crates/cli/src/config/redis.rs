@@ -35,6 +35,8 @@ pub(crate) struct Redis {
     pub(crate) urls: Vec<RedisUrl>,
     /// `sentinel`: what they call the primary, alone or in a URL that has the login.
     pub(crate) master: RedisUrl,
+    /// A file with the password at Redis; empty for none.
+    pub(crate) password_file: String,
     /// Certificates, in files.
     pub(crate) tls: Tls,
     /// What every key and channel name at Redis begins with; clusters that share a Redis differ in it.
@@ -59,6 +61,7 @@ impl Default for Redis {
             url: RedisUrl::default(),
             urls: Vec::new(),
             master: RedisUrl::default(),
+            password_file: String::new(),
             tls: Tls::default(),
             prefix: "fanwire".to_owned(),
         }
@@ -71,6 +74,7 @@ impl Redis {
         visitor.setting("redis.url", &mut self.url, |url| single(url.expose()?));
         visitor.setting("redis.urls", &mut self.urls, |urls| sentinels(urls));
         visitor.setting("redis.master", &mut self.master, |master| primary(master.expose()?));
+        visitor.setting("redis.password_file", &mut self.password_file, any);
         visitor.setting("redis.tls.ca", &mut self.tls.ca, any);
         visitor.setting("redis.tls.cert", &mut self.tls.cert, any);
         visitor.setting("redis.tls.key", &mut self.tls.key, any);
@@ -84,7 +88,8 @@ impl Redis {
         let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
         let Tls { ca, cert, key } = &self.tls;
         let tls = TlsFiles { ca: path(ca), cert: path(cert), key: path(key) };
-        Some(RedisConfig { servers: self.servers()?, tls, prefix: self.prefix.clone(), node })
+        let password_file = path(&self.password_file);
+        Some(RedisConfig { servers: self.servers()?, password_file, tls, prefix: self.prefix.clone(), node })
     }
 
     /// Where it is, for people; `None` for the embedded memory broker.
@@ -133,18 +138,37 @@ impl Redis {
         }
     }
 
-    /// What the broker would refuse; with all values right by themselves, that is certificates.
+    /// What the broker would refuse; with all values right by themselves, that is logins and certificates.
     fn unusable(&self) -> Option<(&'static str, String)> {
         let Tls { ca, cert, key } = &self.tls;
         let named = [("redis.tls.ca", ca), ("redis.tls.cert", cert), ("redis.tls.key", key)];
         let Some(config) = self.config(NodeId::from_random(0)) else {
-            let (key, _) = named.into_iter().find(|(_, path)| !path.is_empty())?;
+            let mut files = [("redis.password_file", &self.password_file)].into_iter().chain(named);
+            let (key, _) = files.find(|(_, path)| !path.is_empty())?;
             return Some((key, "has no use without a Redis; redis.url says where that is".to_owned()));
         };
-        let wrong = config.check().err()?.to_string();
+        let invalid = config.check().err()?;
+        let wrong = invalid.to_string();
+        match invalid {
+            InvalidRedisConfig::UserWithoutPassword => return Some((self.mode.login(), wrong)),
+            InvalidRedisConfig::PasswordFile { .. } | InvalidRedisConfig::TwoPasswords => {
+                return Some(("redis.password_file", wrong));
+            }
+            _ => {}
+        }
         let blamed = named.iter().find(|(_, path)| !path.is_empty() && wrong.starts_with(&format!("{path}: ")));
         let blamed = blamed.or_else(|| named.iter().find(|(_, path)| !path.is_empty()));
         Some((blamed.map_or("redis.mode", |(key, _)| key), wrong))
+    }
+}
+
+impl RedisMode {
+    /// The key of what says how to log in at Redis.
+    fn login(self) -> &'static str {
+        match self {
+            Self::Single => "redis.url",
+            Self::Sentinel => "redis.master",
+        }
     }
 }
 

@@ -131,7 +131,7 @@ fn unknown_keys_are_told_with_the_likely_one() {
     check_wrong(
         &file("[redis]\npassword = 'hunter2'\nuri = 'redis://:hunter2@r'"),
         &[
-            r#"redis.password = "***" (file f.toml): no such key; the keys of redis are redis.master, redis.mode, redis.prefix, redis.tls.ca, redis.tls.cert, redis.tls.key, redis.url, redis.urls"#,
+            r#"redis.password = "***" (file f.toml): no such key; the keys of redis are redis.master, redis.mode, redis.password_file, redis.prefix, redis.tls.ca, redis.tls.cert, redis.tls.key, redis.url, redis.urls"#,
             r#"redis.uri = "redis://:***@r" (file f.toml): no such key; did you mean redis.url?"#,
         ],
     );
@@ -408,6 +408,22 @@ fn the_settings_of_redis_fit_together() {
     check_wrong(
         &flags(&[("--set", "redis.mode", "sentinel"), ("--set", "redis.urls", "redis://s1")]),
         &[r#"redis.master = "" (default): expected the name by which Sentinels know the primary"#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.password_file", "secret")]),
+        &[r#"redis.password_file = "secret" (flag --set): has no use without a Redis; redis.url says where that is"#],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.password_file", "/nowhere/s"), ("--redis", "redis.url", "redis://app@r")]),
+        &[
+            r#"redis.password_file = "/nowhere/s" (flag --set): /nowhere/s: can't be read: No such file or directory (os error 2)"#,
+        ],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.password_file", "/nowhere/s"), ("--redis", "redis.url", "redis://:hunter2@r")]),
+        &[
+            r#"redis.password_file = "/nowhere/s" (flag --set): a password stands in the Redis URL and in a file; expected one of them"#,
+        ],
     );
     check_wrong(
         &flags(&[("--set", "redis.tls.ca", "ca.pem")]),
