@@ -18,6 +18,11 @@ use tokio::{
 /// How long the listener rests when the system has no more to give, for instance no file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections the kernel may hold for the acceptor; it caps that by `net.core.somaxconn`, which is 4,096 where
+/// nobody has changed it. When many clients come back at once, those for whom there is no room only try again after 1 s,
+/// 3 s, 7 s, and the standard library asks for 128.
+const BACKLOG: i32 = 4096;
+
 /// Makes the sockets that `listener` accepts send at once (no delay by Nagle) and hold at most `unsent` bytes that the
 /// network has not taken. On Linux accepted sockets inherit both.
 pub(crate) fn prepare(listener: std::net::TcpListener, unsent: u32) -> io::Result<TcpListener> {
@@ -25,6 +30,8 @@ pub(crate) fn prepare(listener: std::net::TcpListener, unsent: u32) -> io::Resul
     let socket = SockRef::from(&listener);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(unsent)?;
+    // Of a socket that listens already this changes the bound alone.
+    socket.listen(BACKLOG)?;
     TcpListener::from_std(listener)
 }
 

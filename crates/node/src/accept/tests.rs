@@ -67,3 +67,14 @@ fn an_error_of_one_peer_does_not_rest_the_listener() {
     assert!(concerns_one_peer(&ErrorKind::ConnectionAborted.into()));
     assert!(!concerns_one_peer(&io::Error::from_raw_os_error(EMFILE)));
 }
+
+#[tokio::test]
+async fn many_clients_at_once_find_room_before_they_are_accepted() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let _listener = prepare(listener, 1).unwrap();
+    // More than what the standard library asks for: the kernel would leave the others without an answer.
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(60));
+    let connected: Vec<_> = (0..256).map(connect).collect::<Result<_, _>>().unwrap();
+    assert_eq!(connected.len(), 256);
+}
