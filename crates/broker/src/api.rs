@@ -1,5 +1,6 @@
 //! What the node asks of a broker.
 
+use crate::partition::Partitions;
 pub use fanwire_protocol::Delivery;
 use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
 use futures_util::future::BoxFuture;
@@ -8,11 +9,13 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A time in which messages may have been lost: from the last heartbeat that came round to the moment at which every
-/// subscription was in place again.
+/// subscription was in place again, or had followed what moved to another server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gap {
     /// How long it was.
     pub duration: Duration,
+    /// What it concerns.
+    pub partitions: Partitions,
 }
 
 /// What the feed brings.
@@ -20,7 +23,7 @@ pub struct Gap {
 pub enum FeedItem {
     /// Publications that arrived together, in order.
     Deliveries(Vec<Delivery>),
-    /// The link was away before what follows.
+    /// The link, or a part of it, was away before what follows.
     Gap(Gap),
 }
 
@@ -172,8 +175,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Reads a part of a history, within 2 s. Whatever was acknowledged before the call is in it, if it is kept.
     fn history(&self, query: Query, retention: Retention) -> BoxFuture<'static, Result<Page, ReadError>>;
 
-    /// Whether the broker can be used, as it changes.
+    /// Whether all of the broker can be used, as it changes.
     fn link(&self) -> watch::Receiver<LinkState>;
+
+    /// Whether what `target` needs of the broker can be used, as it changes until that moves elsewhere.
+    fn link_to(&self, target: &Target) -> watch::Receiver<LinkState>;
 }
 
 #[cfg(test)]

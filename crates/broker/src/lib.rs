@@ -10,9 +10,11 @@ mod epoch;
 pub mod memory;
 pub mod metrics;
 mod page;
+mod partition;
 pub mod redis;
 
 pub use api::{
     Accepted, Broker, Delivery, Feed, FeedItem, Gap, LinkState, MAX_PAGE, Page, PublishError, Publishing, Query,
     REMEMBERED, ReadError, Retention, SubscribeError, feed,
 };
+pub use partition::Partitions;

@@ -152,6 +152,10 @@ impl Broker for MemoryBroker {
     fn link(&self) -> watch::Receiver<LinkState> {
         self.link.subscribe()
     }
+
+    fn link_to(&self, _: &Target) -> watch::Receiver<LinkState> {
+        self.link()
+    }
 }
 
 fn acknowledged(place: Option<Position>) -> Accepted {

@@ -1,7 +1,10 @@
 //! Metrics of brokers.
 
 use crate::{PublishError, ReadError};
-use prometheus::{Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry, core::Collector};
+use prometheus::{
+    Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
+};
 use std::{ops::Deref, time::Duration};
 
 /// Upper bounds in seconds. A round trip through Redis takes 0.1 to 10 ms; from 2 s on it has failed.
@@ -80,7 +83,25 @@ pub struct RedisMetrics {
     pub(crate) heartbeat: Histogram,
     pub(crate) received_bytes: IntCounter,
     pub(crate) invalid: IntCounter,
+    servers: IntGaugeVec,
+    refusals: IntCounterVec,
 }
+
+/// What Redis refuses publications with, by the codes of its errors; the last one stands for all others.
+const REFUSALS: &[&str] = &[
+    "ASK",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MOVED",
+    "NOPERM",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "other",
+];
 
 impl RedisMetrics {
     /// Metrics that `registry` shows, all named `fanwire_broker_…`, those of [`BrokerMetrics`] among them.
@@ -89,8 +110,22 @@ impl RedisMetrics {
     ///
     /// When one of the names is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let refusals = IntCounterVec::new(
+            Opts::new(name("refusals_total"), "Publications that Redis refused, by the code of its error."),
+            &["code"],
+        )?;
+        let refusals = shown(registry, refusals)?;
+        for code in REFUSALS {
+            refusals.get_metric_with_label_values(&[code])?;
+        }
+        let servers = IntGaugeVec::new(
+            Opts::new(name("server_up"), "Whether the server, one of several, can be used: 1 or 0."),
+            &["server"],
+        )?;
         Ok(Self {
             common: BrokerMetrics::register(registry)?,
+            servers: shown(registry, servers)?,
+            refusals,
             reconnects: counter(registry, "reconnects_total", "Attempts to make the link to the broker again.")?,
             gaps: counter(registry, "gaps_total", "Times in which messages may have been lost.")?,
             gap_seconds: shown(
@@ -108,6 +143,23 @@ impl RedisMetrics {
                 "Messages from the broker that were skipped because they are no publication that this node understands.",
             )?,
         })
+    }
+
+    /// One of several servers can be used, or can't.
+    pub(crate) fn server_up(&self, server: &str, up: bool) {
+        self.servers.with_label_values(&[server]).set(i64::from(up));
+    }
+
+    /// A server is not one of the several any more.
+    pub(crate) fn server_gone(&self, server: &str) {
+        // One that was never shown is not missed.
+        let _ = self.servers.remove_label_values(&[server]);
+    }
+
+    /// Redis refused a publication with an error of this code.
+    pub(crate) fn refused(&self, code: &str) {
+        let code = REFUSALS.iter().copied().find(|known| *known == code).unwrap_or("other");
+        self.refusals.with_label_values(&[code]).inc();
     }
 
     pub(crate) fn gap(&self, duration: Duration) {

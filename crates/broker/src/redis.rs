@@ -1,53 +1,70 @@
 //! The Redis broker: joins any number of nodes through Redis Pub/Sub.
 //!
 //! ```text
-//! publish ── gate ── publisher ══ publishing connection ══ Redis ══ subscriber link ══ reader ── outlet ── feed
-//!                    heartbeat ══╯                         ║ ╰═════ writer ── interest ── subscribe
-//! history ── gate ── histories ════ reading connection ════╝
+//! publish ── route ── gate ── publisher ══ publishing connection ══ Redis ══ subscriber link ══ reader ── outlet ── feed
+//!                             heartbeat ══╯                         ║ ╰═════ writer ── interest ── subscribe
+//! history ── route ── gate ── histories ════ reading connection ════╝
 //! ```
+//!
+//! Redis is one server or several. Behind the route there is a member for each that has something, with a link of its
+//! own; a partition, and so a channel, is at one of them at a time. They share interest and feed.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `access` | the way to Redis, checked, and which server is to be used now |
 //! | `backoff` | how long to wait before the link is made again |
 //! | `batch` | publications that are sent together |
+//! | `cluster` | the servers of a Redis Cluster, as they come, go and move what they have |
 //! | `connect` | the two connections of a link |
 //! | `dialogue` | one question, one answer: how a connection begins |
+//! | `doubt` | who finds out what has moved, and how they are told |
 //! | `end` | how a link ends |
 //! | `endpoint` | a place where a server is, and how to log in there |
 //! | `gate` | the way to what works for the link that is up |
 //! | `heartbeat` | what shows that a link works all the way round |
-//! | `inspect` | trying whether a node could work with a Redis |
 //! | `histories` | reading histories |
+//! | `inspect` | trying whether a node could work with a Redis |
 //! | `interest` | subscriptions, shared by those who want and the link that provides |
 //! | `job` | a publication that is to be sent |
 //! | `keep` | how a publication is kept |
+//! | `kind` | which kind of Pub/Sub a server is used with |
 //! | `link` | making the link, watching it, and making it again |
-//! | `missed` | publications that must be sent again, since Redis had forgotten the script |
+//! | `member` | one server of those that join the nodes |
+//! | `moves` | how partitions go from server to server |
 //! | `names` | names of Redis keys and channels |
 //! | `outlet` | from the reader into the feed |
 //! | `publisher` | publishing, in order |
 //! | `question` | a part of a history that is asked for |
 //! | `reader`, `writer` | the halves of the subscriber link |
+//! | `redirect` | what a server answers that has done nothing |
 //! | `refusal` | what Redis refuses, and what helps |
 //! | `reply` | what Redis says on the subscriber link |
 //! | `rights` | what a node's user must be allowed to do |
+//! | `route` | which server has what |
+//! | `scout` | asking a Redis Cluster which server has what |
+//! | `script` | what Redis runs, and when an epoch begins |
 //! | `sentinel` | asking Sentinels for the primary |
 //! | `settings` | how a node is told to join a cluster |
+//! | `several` | several servers, as they are configured |
+//! | `slot` | the slots of Redis Cluster |
+//! | `spread` | which of several independent servers has what |
 //! | `standing` | what a server is |
+//! | `strays` | publications that may be sent again, since Redis did nothing |
 //! | `stream` | TCP, TLS, or a Unix socket |
-//! | `script` | what Redis runs, and when an epoch begins |
 //! | `subscriptions` | what is desired and what is so |
 //! | `ticket` | the answer that is owed for a publication |
 //! | `tls` | certificates |
+//! | `topology` | what a Redis Cluster says of its servers |
 //! | `watch` | whether the subscriber link lives |
 //! | `window` | since when messages may have been lost |
 
 mod access;
 mod backoff;
 mod batch;
+mod cluster;
 mod connect;
 mod dialogue;
+mod doubt;
 mod end;
 mod endpoint;
 mod gate;
@@ -57,25 +74,35 @@ mod inspect;
 mod interest;
 mod job;
 mod keep;
+mod kind;
 mod link;
-mod missed;
+mod member;
+mod moves;
 mod names;
 mod outlet;
 mod publisher;
 mod question;
 mod reader;
+mod redirect;
 mod refusal;
 mod reply;
 mod rights;
+mod route;
+mod scout;
 mod script;
 mod secret;
 mod sentinel;
 mod settings;
+mod several;
+mod slot;
+mod spread;
 mod standing;
+mod strays;
 mod stream;
 mod subscriptions;
 mod ticket;
 mod tls;
+mod topology;
 mod watch;
 mod window;
 mod writer;
@@ -85,26 +112,30 @@ pub use settings::{InvalidRedisConfig, RedisConfig, RedisServers};
 pub use tls::{InvalidTls, TlsFiles};
 
 use crate::{
-    Accepted, Broker, Feed, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention, SubscribeError,
-    envelope, feed, metrics::RedisMetrics,
+    Accepted, Broker, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention,
+    SubscribeError, envelope, feed, metrics::RedisMetrics, partition::Partition,
 };
-use access::Access;
-use fanwire_protocol::{ChannelName, NodeId};
-use futures_util::future::BoxFuture;
-use gate::Gate;
+use access::{Access, Servers};
+use cluster::Cluster;
+use doubt::Doubt;
+use endpoint::Endpoint;
+use fanwire_protocol::{ChannelName, NodeId, Target};
+use futures_util::future::{BoxFuture, join_all};
 use interest::Interest;
 use job::Job;
 use keep::Keep;
+use link::Link;
+use member::{Member, MemberId};
 use names::Names;
-use question::Question;
+use question::{Question, Unread};
 use reply::MAX_PAYLOAD;
-use std::sync::Arc;
+use route::{Route, Way};
+use std::{sync::Arc, time::Duration};
 use ticket::{ANSWER_WITHIN, Ticket};
 use tokio::{
-    sync::watch as state,
-    time::{Instant, timeout_at},
+    sync::{mpsc, watch as state},
+    time::{Instant, sleep, timeout_at},
 };
-use window::Window;
 
 /// How many items the feed holds. A few keep the reader busy; more would only be older when they are relayed.
 const FEED: usize = 4;
@@ -115,28 +146,29 @@ const DOWN: &str = "the link to Redis is down";
 /// What those who asked something are told whose question went down with the link.
 const LOST: &str = "the link to Redis ended";
 
+/// How long one who asked the wrong server waits before it asks again.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// Joins nodes through Redis Pub/Sub: at most once, in order, with every loss that a node can know of told as a gap.
 #[derive(Debug)]
 pub struct RedisBroker {
     shared: Arc<Shared>,
 }
 
-/// What those who use the broker and the link have in common.
+/// What those who use the broker and the links have in common.
 #[derive(Debug)]
 struct Shared {
     node: NodeId,
     names: Names,
-    link: state::Sender<LinkState>,
-    gate: Gate<Job>,
-    queries: Gate<Question>,
+    route: Route,
+    doubt: Arc<Doubt>,
     interest: Arc<Interest>,
-    window: Window,
     metrics: Arc<RedisMetrics>,
 }
 
 impl RedisBroker {
-    /// A broker, its feed, and the future that makes and keeps its link; nothing happens until that is polled. It needs
-    /// a tokio runtime, runs until the feed is dropped, and takes everything along that works for the link when it is
+    /// A broker, its feed, and the future that makes and keeps its links; nothing happens until that is polled. It needs
+    /// a tokio runtime, runs until the feed is dropped, and takes everything along that works for the links when it is
     /// dropped itself.
     ///
     /// # Errors
@@ -150,8 +182,8 @@ impl RedisBroker {
         let access = Access::new(config)?;
         let shared = Arc::new(Shared::new(config, access.database(), metrics));
         let (feed, receiver) = feed(FEED);
-        let link = link::Link { shared: Arc::clone(&shared), access, feed };
-        Ok((Arc::new(Self { shared }), receiver, link.keep()))
+        let driver = shared.drive(access, feed);
+        Ok((Arc::new(Self { shared }), receiver, driver))
     }
 }
 
@@ -159,39 +191,69 @@ impl Shared {
     fn new(config: &RedisConfig, database: i64, metrics: RedisMetrics) -> Self {
         let names = Names::new(&config.prefix, database);
         let metrics = Arc::new(metrics);
-        let always = [names.broadcast(), names.heartbeat(config.node)];
+        let always = [(names.broadcast(), Partition::BROADCASTS)];
         Self {
             node: config.node,
-            link: state::Sender::new(LinkState::Starting("not yet connected to Redis".to_owned())),
-            gate: Gate::default(),
-            queries: Gate::default(),
+            route: Route::new(Arc::clone(&metrics)),
+            doubt: Arc::default(),
             interest: Arc::new(Interest::new(always, Arc::clone(&metrics))),
-            window: Window::default(),
             names,
             metrics,
         }
     }
 
-    /// The state of the link when it, or an attempt to make it, has ended because of `reason`.
-    fn link_after(&self, reason: &str) -> LinkState {
-        self.link.borrow().ended(reason.to_owned())
+    /// Makes the links and keeps them.
+    fn drive(self: &Arc<Self>, access: Access, feed: mpsc::Sender<FeedItem>) -> BoxFuture<'static, ()> {
+        match access.servers.clone() {
+            Servers::Single(_) | Servers::Sentinel(_) => Box::pin(self.link(self.member(0, None), access, feed).keep()),
+            Servers::Spread(several) => {
+                let endpoints: Vec<_> = several.iter().cloned().collect();
+                let links = self
+                    .spread(endpoints, |member, endpoint| self.link(member, access.to(endpoint), feed.clone()).keep());
+                Box::pin(async move { drop(join_all(links).await) })
+            }
+            Servers::Cluster(seeds) => Box::pin(Cluster::new(Arc::clone(self), access, feed).keep(seeds)),
+        }
+    }
+
+    fn link(self: &Arc<Self>, member: Arc<Member>, access: Access, feed: mpsc::Sender<FeedItem>) -> Link {
+        if member.place.is_none() {
+            self.settle(|_| Arc::clone(&member));
+        }
+        Link { shared: Arc::clone(self), member, access, feed }
+    }
+
+    fn member(&self, number: u32, place: Option<String>) -> Arc<Member> {
+        let heartbeat = self.names.heartbeat(self.node, number);
+        Member::new(MemberId(number), place, heartbeat, &self.interest, &self.metrics)
+    }
+
+    /// Spreads partitions over servers, each of which gets a member.
+    fn spread<L>(&self, endpoints: Vec<Endpoint>, link: impl Fn(Arc<Member>, Endpoint) -> L) -> Vec<L> {
+        let identities: Vec<_> = endpoints.iter().map(|endpoint| endpoint.place.identity()).collect();
+        let members: Vec<_> =
+            (0..).zip(&endpoints).map(|(number, endpoint)| self.member(number, Some(endpoint.to_string()))).collect();
+        self.settle(|partition| Arc::clone(&members[spread::place(partition, &identities)]));
+        members.into_iter().zip(endpoints).map(|(member, endpoint)| link(member, endpoint)).collect()
+    }
+
+    /// Says for ever which member has what.
+    fn settle(&self, owner: impl Fn(Partition) -> Arc<Member>) {
+        self.route.set(|partition, _| Way::To(owner(partition)));
+        for member in self.route.members() {
+            member.window.own(self.route.where_way(|_, way| way.leads_to(member.id)));
+        }
+        self.interest.reroute(|partition| self.route.owner(partition));
     }
 
     async fn publish(&self, publishing: Publishing) -> Result<Accepted, PublishError> {
         let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
-        let Some(queue) = self.gate.queue() else { return Err(ticket.refuse(DOWN)) };
         let payload = match self.payload(&publishing) {
             Ok(payload) => payload,
             Err(reason) => return Err(ticket.refuse(reason)),
         };
-        match timeout_at(ticket.deadline(), queue.reserve()).await {
-            Ok(Ok(place)) => {
-                place.send(self.job(&publishing, payload, ticket));
-                Ok(accepted)
-            }
-            Ok(Err(_)) => Err(ticket.refuse(DOWN)),
-            Err(_) => Err(ticket.refuse("too many publications are on their way to Redis")),
-        }
+        self.route.take_in(self.job(&publishing, payload, ticket)).await?;
+        Ok(accepted)
     }
 
     fn payload(&self, publishing: &Publishing) -> Result<Vec<u8>, String> {
@@ -207,18 +269,31 @@ impl Shared {
         let Publishing { delivery, retention, idempotency_key } = publishing;
         let target = &delivery.publication.target;
         let keep = retention.map(|retention| Keep::new(&self.names, target, retention, idempotency_key.as_ref()));
-        Job { name: self.names.target(target), payload, keep, ticket }
+        Job { name: self.names.target(target), partition: Partition::of_target(target), payload, keep, ticket }
     }
 
+    /// Asks until it is answered by the server that has what is asked about, or `deadline` is over.
     async fn read(&self, query: Query, retention: Retention, deadline: Instant) -> Result<Page, ReadError> {
-        let unavailable = |reason: &str| ReadError::Unavailable(reason.to_owned());
-        let queue = self.queries.queue().ok_or_else(|| unavailable(DOWN))?;
-        let (question, answered) = Question::new(&self.names, query, retention, Arc::clone(&self.metrics));
         let asked = async {
-            queue.send(question).await.map_err(|_| unavailable(DOWN))?;
-            answered.await.map_err(|_| unavailable(LOST))?
+            loop {
+                match self.ask(&query, retention).await {
+                    Ok(page) => return Ok(page),
+                    Err(Unread::Failed(error)) => return Err(error),
+                    Err(Unread::Elsewhere) => sleep(AGAIN).await,
+                }
+            }
         };
         timeout_at(deadline, asked).await.unwrap_or(Err(ReadError::Timeout))
+    }
+
+    async fn ask(&self, query: &Query, retention: Retention) -> Result<Page, Unread> {
+        let unavailable = |reason: &str| Unread::Failed(ReadError::Unavailable(reason.to_owned()));
+        let partition = Partition::of_target(&query.target);
+        let queue = self.route.questions(partition).ok_or_else(|| unavailable(DOWN))?;
+        let (metrics, doubt) = (Arc::clone(&self.metrics), Arc::clone(&self.doubt));
+        let (question, answered) = Question::new(&self.names, query.clone(), retention, metrics, doubt);
+        queue.send(question).await.map_err(|_| unavailable(DOWN))?;
+        answered.await.map_err(|_| unavailable(LOST))?
     }
 }
 
@@ -229,9 +304,9 @@ impl Broker for RedisBroker {
     }
 
     fn subscribe(&self, channel: &ChannelName) -> BoxFuture<'static, Result<(), SubscribeError>> {
-        let name = self.shared.names.channel(channel);
+        let (name, partition) = (self.shared.names.channel(channel), Partition::of(channel));
         let refusal = || SubscribeError::Unavailable(DOWN.to_owned());
-        Box::pin(self.shared.interest.subscribe(name, Instant::now() + ANSWER_WITHIN, refusal))
+        Box::pin(self.shared.interest.subscribe(name, partition, Instant::now() + ANSWER_WITHIN, refusal))
     }
 
     fn unsubscribe(&self, channel: &ChannelName) {
@@ -249,6 +324,10 @@ impl Broker for RedisBroker {
     }
 
     fn link(&self) -> state::Receiver<LinkState> {
-        self.shared.link.subscribe()
+        self.shared.route.link()
+    }
+
+    fn link_to(&self, target: &Target) -> state::Receiver<LinkState> {
+        self.shared.route.link_to(Partition::of_target(target))
     }
 }

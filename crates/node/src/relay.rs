@@ -95,7 +95,7 @@ impl Relay {
 
     async fn tell_gap(&mut self, gap: Gap) -> Result<(), ShardGone> {
         self.flush().await?;
-        self.targets.suspect();
+        self.targets.suspect(&gap);
         self.hub.notify(&Event::Gap { seconds: gap.duration.as_secs_f64() }).await
     }
 

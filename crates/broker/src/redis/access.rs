@@ -6,6 +6,7 @@ use crate::redis::{
     secret::Secret,
     sentinel::{Found, Sentinels},
     settings::{InvalidRedisConfig, RedisConfig, RedisServers},
+    several::Several,
     tls::TlsFiles,
 };
 use std::{fmt, time::Instant};
@@ -19,6 +20,8 @@ const REDIS_PORT: u16 = 6379;
 pub(super) struct Access {
     pub(super) servers: Servers,
     tls: TlsFiles,
+    /// Whether the servers are those of a Redis Cluster.
+    pub(super) is_cluster: bool,
 }
 
 /// Whom to connect to.
@@ -26,6 +29,10 @@ pub(super) struct Access {
 pub(super) enum Servers {
     Single(Endpoint),
     Sentinel(Sentinels),
+    /// Independent ones.
+    Spread(Several),
+    /// Some of a Redis Cluster's.
+    Cluster(Several),
 }
 
 impl Servers {
@@ -33,13 +40,13 @@ impl Servers {
         Ok(match servers {
             RedisServers::Single(url) => Self::Single(Endpoint::parse(url, REDIS_PORT)?),
             RedisServers::Sentinel { sentinels, master } => Self::Sentinel(Sentinels::parse(sentinels, master)?),
+            RedisServers::Spread(urls) => Self::Spread(Several::parse(urls, REDIS_PORT)?),
+            RedisServers::Cluster(urls) => Self::Cluster(Several::parse(urls, REDIS_PORT)?.of_cluster()?),
         })
     }
-}
 
-impl Servers {
     /// The same with the password at Redis in a file.
-    fn with_secret(self, secret: Option<Secret>) -> Result<Self, InvalidRedisConfig> {
+    fn with_secret(self, secret: Option<&Secret>) -> Result<Self, InvalidRedisConfig> {
         let Some(secret) = secret else { return Ok(self) };
         Ok(match self {
             Self::Single(endpoint) => Self::Single(endpoint.with_secret(secret)?),
@@ -47,6 +54,8 @@ impl Servers {
                 let master = sentinels.master.clone().with_secret(secret)?;
                 Self::Sentinel(Sentinels { master, ..sentinels })
             }
+            Self::Spread(several) => Self::Spread(several.with_secret(secret)?),
+            Self::Cluster(several) => Self::Cluster(several.with_secret(secret)?),
         })
     }
 }
@@ -64,13 +73,19 @@ impl Access {
             return Err(InvalidRedisConfig::Prefix(config.prefix.clone()));
         }
         let secret = config.password_file.as_deref().map(Secret::new);
-        let servers = Servers::parse(&config.servers)?.with_secret(secret.clone())?;
-        let access = Self { servers, tls: config.tls.clone() };
-        access.login().check_login()?;
+        let servers = Servers::parse(&config.servers)?.with_secret(secret.as_ref())?;
+        let is_cluster = matches!(servers, Servers::Cluster(_));
+        let access = Self { servers, tls: config.tls.clone(), is_cluster };
+        access.logins().try_for_each(Endpoint::check_login)?;
         // Read though nothing is connected yet, so that a wrong one is told at the start.
         secret.map(|secret| secret.read()).transpose()?;
         access.check_tls()?;
         Ok(access)
+    }
+
+    /// The way to one server of several, which is as secure.
+    pub(super) fn to(&self, endpoint: Endpoint) -> Self {
+        Self { servers: Servers::Single(endpoint), tls: self.tls.clone(), is_cluster: self.is_cluster }
     }
 
     /// Reads the certificates though nothing is connected yet, so that a wrong one is told at the start.
@@ -102,7 +117,7 @@ impl Access {
         }
     }
 
-    /// The server to connect to now.
+    /// The server to connect to now; of several, the first.
     ///
     /// # Errors
     ///
@@ -110,6 +125,9 @@ impl Access {
     pub(super) async fn target(&self, tls: Option<&TlsConnector>) -> Result<Target, String> {
         match &self.servers {
             Servers::Single(endpoint) => Ok(Target { endpoint: endpoint.clone(), found: None }),
+            Servers::Spread(several) | Servers::Cluster(several) => {
+                Ok(Target { endpoint: several.first.clone(), found: None })
+            }
             Servers::Sentinel(sentinels) => {
                 let found = sentinels.find(tls).await?;
                 let endpoint = sentinels.master.at(found.host.clone(), found.port);
@@ -141,6 +159,7 @@ impl Access {
         match &self.servers {
             Servers::Single(endpoint) => endpoint,
             Servers::Sentinel(sentinels) => &sentinels.master,
+            Servers::Spread(several) | Servers::Cluster(several) => &several.first,
         }
     }
 
@@ -149,12 +168,22 @@ impl Access {
         self.endpoints().fold(text.to_owned(), |text, endpoint| endpoint.scrub(&text))
     }
 
+    /// All that have a login at Redis; Sentinels have one of their own.
+    fn logins(&self) -> impl Iterator<Item = &Endpoint> {
+        let others = match &self.servers {
+            Servers::Single(_) | Servers::Sentinel(_) => [].as_slice(),
+            Servers::Spread(several) | Servers::Cluster(several) => several.others.as_slice(),
+        };
+        std::iter::once(self.login()).chain(others)
+    }
+
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        let sentinels = match &self.servers {
+        let others = match &self.servers {
             Servers::Single(_) => [].as_slice(),
             Servers::Sentinel(sentinels) => sentinels.endpoints.as_slice(),
+            Servers::Spread(several) | Servers::Cluster(several) => several.others.as_slice(),
         };
-        std::iter::once(self.login()).chain(sentinels)
+        std::iter::once(self.login()).chain(others)
     }
 }
 
@@ -163,6 +192,7 @@ impl fmt::Display for Access {
         match &self.servers {
             Servers::Single(endpoint) => endpoint.fmt(f),
             Servers::Sentinel(sentinels) => sentinels.fmt(f),
+            Servers::Spread(several) | Servers::Cluster(several) => several.fmt(f),
         }
     }
 }
@@ -241,6 +271,39 @@ mod tests {
         std::fs::write(file.path(), "").unwrap();
         let error = with_file(single("redis://r")).check().unwrap_err().to_string();
         assert!(error.ends_with(": is empty; expected a password"), "{error}");
+    }
+
+    #[test]
+    fn several_servers_share_one_password_file() {
+        let none = TlsFiles::default;
+        let urls = |urls: &[&str]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret").unwrap();
+        let with_file =
+            |servers| RedisConfig { password_file: Some(file.path().to_owned()), ..config(servers, none()) };
+        for several in [RedisServers::Spread, RedisServers::Cluster] {
+            let users = || several(urls(&["redis://app@a", "redis://app@b"]));
+            bad(users(), none(), "names a user but no password");
+            assert_eq!(with_file(users()).check(), Ok(()));
+            let second = several(urls(&["redis://app@a", "redis://app:secret@b"]));
+            assert!(with_file(second).check().is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_several_servers_is_named() {
+        let none = TlsFiles::default;
+        let urls = |urls: &[&str]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for several in [RedisServers::Spread, RedisServers::Cluster] {
+            bad(several(urls(&[])), none(), "no server is named");
+            bad(several(urls(&["redis://a", "redis://:secret@b/x"])), none(), "server number 2");
+            bad(several(urls(&["redis://a", "redis://b", "redis://:secret@A:6379"])), none(), "1 and 3 are the same");
+            bad(several(urls(&["redis://a/1", "redis://b/2"])), none(), "different databases");
+        }
+        bad(RedisServers::Cluster(urls(&["redis://a/1", "redis://b/1"])), none(), "has database 0 only");
+        bad(RedisServers::Cluster(urls(&["unix:///run/redis.sock"])), none(), "Unix socket");
+        bad(RedisServers::Cluster(urls(&["redis://a", "rediss://b"])), none(), "all or none");
+        bad(RedisServers::Cluster(urls(&["redis://a", "redis://:secret@b"])), none(), "different logins");
     }
 
     #[test]

@@ -4,7 +4,9 @@ use crate::redis::{
     access::{Access, Target},
     dialogue::Dialogue,
     endpoint::Endpoint,
-    histories, publisher,
+    histories,
+    kind::Kind,
+    publisher,
     reply::Replies,
     sentinel::Found,
     stream::Stream,
@@ -41,6 +43,7 @@ pub(super) struct Connections {
     pub(super) found: Option<Found>,
     /// When they were asked.
     pub(super) asked: Instant,
+    pub(super) kind: Kind,
 }
 
 /// A connection for commands.
@@ -66,11 +69,11 @@ pub(super) async fn connect(access: &Access, node: NodeId) -> Result<Connections
     let tls = access.tls().await?;
     let asked = Instant::now();
     let Target { endpoint, found } = access.target(tls.as_ref()).await?;
-    let way = Way { endpoint: &endpoint, tls: tls.as_ref(), node };
+    let way = Way { endpoint: &endpoint, tls: tls.as_ref(), node, is_cluster: access.is_cluster };
     let all = async { tokio::try_join!(way.subscriber(), way.commands("publisher"), way.commands("reader")) };
     match timeout(LIMIT, all).await {
-        Ok(Ok((subscriber, publishing, reading))) => {
-            Ok(Connections { subscriber, publishing, reading, endpoint, found, asked })
+        Ok(Ok(((subscriber, kind), publishing, reading))) => {
+            Ok(Connections { subscriber, publishing, reading, endpoint, found, asked, kind })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(format!("Redis at {endpoint}: {}", endpoint.silence(LIMIT))),
@@ -82,6 +85,7 @@ struct Way<'a> {
     endpoint: &'a Endpoint,
     tls: Option<&'a TlsConnector>,
     node: NodeId,
+    is_cluster: bool,
 }
 
 impl Way<'_> {
@@ -96,9 +100,11 @@ impl Way<'_> {
         Ok(dialogue)
     }
 
-    async fn subscriber(&self) -> Result<Subscriber, String> {
-        let Dialogue { stream, buffer } = self.enter("subscriber").await?;
-        Ok(Subscriber { stream, buffer, replies: Replies::default() })
+    async fn subscriber(&self) -> Result<(Subscriber, Kind), String> {
+        let mut dialogue = self.enter("subscriber").await?;
+        let kind = if self.is_cluster { dialogue.kind().await? } else { Kind::Plain };
+        let Dialogue { stream, buffer } = dialogue;
+        Ok((Subscriber { stream, buffer, replies: Replies::default() }, kind))
     }
 
     async fn commands(&self, role: &str) -> Result<Commands, String> {

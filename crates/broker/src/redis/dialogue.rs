@@ -2,6 +2,7 @@
 
 use crate::redis::{
     endpoint::Endpoint,
+    kind::Kind,
     reply::server_text,
     standing::Standing,
     stream::{Stream, open},
@@ -82,6 +83,13 @@ impl Dialogue {
                 return Err(format!("Redis answered with more than {MAX_ANSWER} bytes"));
             }
         }
+    }
+
+    /// Which kind of Pub/Sub this server of a cluster has. Needs no right, since it breaks off before that is asked for.
+    pub(super) async fn kind(&mut self) -> Result<Kind, String> {
+        let answer = self.ask(&redis::cmd("SSUBSCRIBE")).await?;
+        let unknown = matches!(&answer, Value::ServerError(error) if server_text(error).contains("unknown command"));
+        Ok(if unknown { Kind::Plain } else { Kind::Sharded })
     }
 
     /// Carries `command` out.

@@ -73,10 +73,10 @@ impl Endpoint {
     /// # Errors
     ///
     /// When it has a password already.
-    pub(super) fn with_secret(self, secret: Secret) -> Result<Self, InvalidRedisConfig> {
+    pub(super) fn with_secret(self, secret: &Secret) -> Result<Self, InvalidRedisConfig> {
         match self.login.password() {
             Some(_) => Err(InvalidRedisConfig::TwoPasswords),
-            None => Ok(Self { secret: Some(secret), ..self }),
+            None => Ok(Self { secret: Some(secret.clone()), ..self }),
         }
     }
 
@@ -125,6 +125,16 @@ impl Endpoint {
         match &self.secret {
             Some(secret) => secret.scrub(text),
             None => text,
+        }
+    }
+}
+
+impl Place {
+    /// What tells servers apart, however they are reached: host and port, or a path.
+    pub(super) fn identity(&self) -> String {
+        match self {
+            Self::Tcp { host, port } | Self::Tls { host, port } => format!("{}:{port}", host.to_ascii_lowercase()),
+            Self::Unix(path) => path.display().to_string(),
         }
     }
 }
@@ -246,7 +256,7 @@ mod tests {
             let endpoint = Endpoint::parse(url, 6379).unwrap();
             assert_eq!(endpoint.check_login(), Err(InvalidRedisConfig::UserWithoutPassword));
             let secret = Secret::new(std::path::Path::new("password"));
-            assert_eq!(endpoint.with_secret(secret).unwrap().check_login(), Ok(()));
+            assert_eq!(endpoint.with_secret(&secret).unwrap().check_login(), Ok(()));
         }
         for url in ["redis://127.0.0.1", "redis://:secret@127.0.0.1", "redis://user:secret@127.0.0.1"] {
             assert_eq!(Endpoint::parse(url, 6379).unwrap().check_login(), Ok(()));

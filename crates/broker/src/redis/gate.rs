@@ -26,6 +26,11 @@ impl<T> Gate<T> {
         self.lock().clone()
     }
 
+    /// Whether `queue` is the one.
+    pub(super) fn is(&self, queue: &mpsc::Sender<T>) -> bool {
+        self.lock().as_ref().is_some_and(|own| own.same_channel(queue))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<T>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
 //! A node's own heartbeat: written over the publishing connection, read on the subscriber link.
 
-use crate::redis::{names::Name, reply::server_text};
+use crate::redis::{doubt::Doubt, kind::Kind, member::Member, names::Name, redirect::Again, reply::server_text};
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use std::{
     str,
@@ -19,39 +19,52 @@ const LIMIT: Duration = Duration::from_secs(1);
 const EXPIRY: Duration = Duration::from_secs(5);
 
 /// It writes a key since a demoted primary still takes a bare PUBLISH, to which nobody listens any more.
-const SCRIPT: &str =
-    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call('PUBLISH', KEYS[1], ARGV[1])";
+const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call(ARGV[3], KEYS[1], ARGV[1])";
 
 /// The heartbeats of one link. Those of an earlier link, which may still be on their way, are none of its.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    pub(super) name: Name,
+    /// What all names of this node's heartbeats begin with, and no other name that it is subscribed to.
+    beginning: String,
+    kind: Kind,
     link: u64,
     start: Instant,
 }
 
 impl Heartbeat {
-    /// `link` is a random number.
-    pub(super) fn new(name: Name, link: u64) -> Self {
-        Self { name, link, start: Instant::now() }
+    /// `name` is one of the names of this node's heartbeats, `link` a random number.
+    pub(super) fn new(name: &str, kind: Kind, link: u64) -> Self {
+        Self { beginning: beginning(name).to_owned(), kind, link, start: Instant::now() }
     }
 
     /// Beats until Redis does not take it any more, and returns why.
-    pub(super) async fn run(self: Arc<Self>, mut connection: MultiplexedConnection) -> String {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        member: Arc<Member>,
+        doubt: Arc<Doubt>,
+        mut connection: MultiplexedConnection,
+    ) -> String {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let beat = self.command();
+            let beat = self.command(&member.heartbeat());
             match timeout(LIMIT, connection.send_packed_command(&beat)).await {
-                Ok(Ok(Value::ServerError(error))) => {
-                    return format!("Redis refused the heartbeat: {}", server_text(&error));
-                }
+                Ok(Ok(Value::ServerError(error))) => match Again::of(&error) {
+                    // It gets another name soon; without one, none comes round any more.
+                    Some(Again::Elsewhere(redirect)) => doubt.hint(redirect),
+                    _ => return format!("Redis refused the heartbeat: {}", server_text(&error)),
+                },
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return format!("the heartbeat failed: {error}"),
                 Err(_) => return format!("Redis did not answer the heartbeat within {LIMIT:?}"),
             }
         }
+    }
+
+    /// Whether what came on the Redis channel `name` is one.
+    pub(super) fn is(&self, name: &[u8]) -> bool {
+        name.strip_prefix(self.beginning.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'}')))
     }
 
     /// When the heartbeat was sent that came round as `payload`; none if it is not of this link.
@@ -63,15 +76,22 @@ impl Heartbeat {
         self.start.checked_add(Duration::from_micros(micros.parse().ok()?))
     }
 
-    pub(super) fn command(&self) -> Cmd {
+    pub(super) fn command(&self, name: &Name) -> Cmd {
         let payload = self.payload();
         let expiry = u64::try_from(EXPIRY.as_millis()).unwrap_or(u64::MAX);
-        redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(&*self.name).arg(payload).arg(expiry).take()
+        redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(&**name).arg(payload).arg(expiry).arg(self.kind.publish()).take()
     }
 
     fn payload(&self) -> String {
         format!("{}-{}", self.link, self.start.elapsed().as_micros())
     }
+}
+
+/// What the names of a node's heartbeats have in common: all but the variant.
+fn beginning(name: &str) -> &str {
+    let tag = name.find('{').unwrap_or_default();
+    let end = name.get(tag..).and_then(|rest| rest.find(['.', '}']));
+    end.and_then(|end| name.get(..tag + end)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -82,16 +102,26 @@ mod tests {
 
     #[test]
     fn a_link_knows_its_own_heartbeats() {
-        let heartbeat = Heartbeat::new("h".into(), 7);
+        let heartbeat = Heartbeat::new("p:{node-7}:h", Kind::Plain, 7);
         let sent = heartbeat.sent_at(heartbeat.payload().as_bytes()).unwrap();
         assert!(sent >= heartbeat.start && sent <= Instant::now());
-        assert_eq!(Heartbeat::new("h".into(), 8).sent_at(heartbeat.payload().as_bytes()), None);
+        assert_eq!(Heartbeat::new("p:{node-7}:h", Kind::Plain, 8).sent_at(heartbeat.payload().as_bytes()), None);
+    }
+
+    #[test]
+    fn names_of_heartbeats_are_told_from_others() {
+        let heartbeat = Heartbeat::new("a.b:{node-7.3}:h", Kind::Plain, 7);
+        let is = |name: &str| heartbeat.is(name.as_bytes());
+        assert!(is("a.b:{node-7}:h") && is("a.b:{node-7.12}:h"));
+        for other in ["a.b:{node-71}:h", "a.b:{7}:c:{node-7}:h", "a.b:{all}:b", "", "a.b:{node-7"] {
+            assert!(!is(other), "{other}");
+        }
     }
 
     proptest! {
         #[test]
         fn what_anyone_writes_there_never_panics(payload in prop_oneof!["7-[0-9]{1,25}", "\\PC{0,20}"]) {
-            let _ = Heartbeat::new("h".into(), 7).sent_at(payload.as_bytes());
+            let _ = Heartbeat::new("p:{node-7}:h", Kind::Plain, 7).sent_at(payload.as_bytes());
         }
     }
 }

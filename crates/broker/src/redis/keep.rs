@@ -5,6 +5,7 @@ use crate::{
     api::PLACE_KEPT,
     epoch,
     redis::{
+        kind::Kind,
         names::{Name, Names},
         reply::{bulk, server_text},
         script::{self, millis},
@@ -38,13 +39,13 @@ impl Keep {
 
     /// The call that publishes an envelope of which `beginning` is given to `channel`. `known`: whether Redis has the
     /// script.
-    pub(super) fn command(&self, channel: &Name, beginning: &[u8], known: bool) -> Cmd {
+    pub(super) fn command(&self, channel: &Name, beginning: &[u8], kind: Kind, known: bool) -> Cmd {
         let Self { stream, place, answer, retention, epoch } = self;
         let mut command = script::PUBLISH.call(known);
         command.arg(2 + usize::from(answer.is_some())).arg(&**stream).arg(&**place).arg(answer.as_deref());
         command.arg(millis(retention.ttl.saturating_add(PLACE_KEPT))).arg(epoch.as_str());
         command.arg(beginning).arg(&**channel).arg(retention.size.max(1)).arg(millis(retention.ttl));
-        command.arg(millis(REMEMBERED)).take()
+        command.arg(millis(REMEMBERED)).arg(kind.publish()).take()
     }
 }
 
@@ -59,11 +60,6 @@ pub(super) fn position(parts: &mut impl Iterator<Item = Value>) -> Option<Positi
     let epoch = String::from_utf8(bulk(parts.next()?)?).ok()?;
     let Some(Value::Int(offset)) = parts.next() else { return None };
     Some(Position { epoch: Epoch::parse(&epoch).ok()?, offset: offset.try_into().ok()? })
-}
-
-/// Whether Redis has done nothing, as it does not have the script.
-pub(super) fn is_unknown_script(reply: &Value) -> bool {
-    matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
 
 /// What clients are told of what Redis refused.

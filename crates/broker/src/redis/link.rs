@@ -10,8 +10,10 @@ use crate::{
         end::End,
         heartbeat::Heartbeat,
         histories::{self, Histories},
+        kind::Kind,
+        member::Member,
         outlet::Outlet,
-        publisher::{self, Publisher},
+        publisher::{self, Publisher, Work},
         reader::Reader,
         refusal, writer,
     },
@@ -24,9 +26,10 @@ use std::{
 use tokio::{io, sync::mpsc, task::JoinSet, time::sleep};
 use tracing::{debug, error, info, warn};
 
-/// What it takes to make links.
+/// What it takes to make links to a server.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
+    pub(super) member: Arc<Member>,
     pub(super) access: Access,
     pub(super) feed: mpsc::Sender<FeedItem>,
 }
@@ -53,46 +56,48 @@ impl Link {
     async fn once(&self) -> (End, Duration) {
         // Declared first, hence dropped last: the link is down before its tasks are gone.
         let mut tasks = JoinSet::new();
-        let mut up = Up::not_yet(&self.shared);
+        let mut up = Up::not_yet(&self.shared, &self.member);
         let end = match connect(&self.access, self.shared.node).await {
             Ok(connections) => self.serve(connections, &mut tasks, &mut up).await,
             Err(reason) => End::Lost(reason),
         };
         let lived = up.end(&self.reason(&end));
+        self.shared.doubt.raise();
         // Answers everything that is on its way; and the next link's gap must stand behind all that this one read.
         tasks.shutdown().await;
         (end, lived)
     }
 
     async fn serve(&self, connections: Connections, tasks: &mut JoinSet<End>, up: &mut Up<'_>) -> End {
-        let Connections { subscriber, publishing, reading, endpoint, found, asked } = connections;
-        let shared = &self.shared;
-        let heartbeat = Arc::new(Heartbeat::new(shared.names.heartbeat(shared.node), rand::random()));
+        let Connections { subscriber, publishing, reading, endpoint, found, asked, kind } = connections;
+        let (member, interest) = (&self.member, &self.member.interest);
+        let heartbeat = Arc::new(Heartbeat::new(&member.heartbeat(), kind, rand::random()));
 
         let Subscriber { stream, buffer, replies } = subscriber;
         let (read, write) = io::split(stream);
         let outlet = Outlet::new(self.feed.clone());
+        let doubt = || Arc::clone(&self.shared.doubt);
         let (reader, came_round) =
-            Reader::new(read, (buffer, replies), outlet, Arc::clone(&heartbeat), Arc::clone(shared));
+            Reader::new(read, (buffer, replies), outlet, Arc::clone(&heartbeat), Arc::clone(member), doubt());
 
-        shared.interest.link_made();
+        interest.link_made(member.id, member.heartbeat());
         let publishing = drive(publishing, tasks, "Redis closed the publishing connection");
         let reading = drive(reading, tasks, "Redis closed the reading connection");
         tasks.spawn(reader.run());
-        found.iter().for_each(|_| shared.window.named(asked));
-        let named = Arc::clone(shared);
+        found.iter().for_each(|_| member.window.named(asked));
+        let named = Arc::clone(member);
         tasks.spawn(lost(self.access.clone().moved(found, move |asked| named.window.named(asked))));
-        tasks.spawn(lost(writer::run(write, Arc::clone(&shared.interest))));
+        tasks.spawn(lost(writer::run(write, Arc::clone(member), kind)));
         tokio::select! {
             end = first_end(tasks) => return end,
-            () = shared.interest.settled() => {}
+            () = interest.settled(member.id) => {}
         }
-        tasks.spawn(lost(heartbeat.run(publishing.clone())));
+        tasks.spawn(lost(heartbeat.run(Arc::clone(member), doubt(), publishing.clone())));
         tokio::select! {
             end = first_end(tasks) => return end,
             Ok(()) = came_round => {}
         }
-        up.begin(tasks, publishing, reading);
+        up.begin(tasks, publishing, reading, kind);
         info!(redis = %endpoint, "the link to Redis is up");
         first_end(tasks).await
     }
@@ -103,7 +108,7 @@ impl Link {
             End::FeedClosed => "the node is stopping".to_owned(),
             End::Lost(reason) => refusal::explained(&self.access.scrub(reason)),
         };
-        if self.shared.link_after(&reason) == *self.shared.link.borrow() {
+        if self.member.link_after(&reason) == *self.member.link.borrow() {
             debug!(redis = %self.access, reason, "the link to Redis is still down");
         } else {
             warn!(redis = %self.access, reason, "the link to Redis is down");
@@ -115,23 +120,32 @@ impl Link {
 /// While it lives the link may be used; however it ends, it is down then.
 struct Up<'a> {
     shared: &'a Shared,
+    member: &'a Member,
     since: Option<Instant>,
     ended: bool,
 }
 
 impl<'a> Up<'a> {
-    fn not_yet(shared: &'a Shared) -> Self {
-        Self { shared, since: None, ended: false }
+    fn not_yet(shared: &'a Shared, member: &'a Member) -> Self {
+        Self { shared, member, since: None, ended: false }
     }
 
-    fn begin(&mut self, tasks: &mut JoinSet<End>, publishing: MultiplexedConnection, reading: MultiplexedConnection) {
-        let publisher = Publisher::new(publishing, self.shared.gate.open(publisher::QUEUE));
+    fn begin(
+        &mut self,
+        tasks: &mut JoinSet<End>,
+        publishing: MultiplexedConnection,
+        reading: MultiplexedConnection,
+        kind: Kind,
+    ) {
+        let member = self.member;
+        let work =
+            Work { jobs: member.gate.open(publisher::QUEUE), withdrawals: member.withdrawals.open(publisher::QUEUE) };
+        let publisher = Publisher::new(publishing, kind, Arc::clone(&self.shared.doubt), work);
         tasks.spawn(lost(publisher.run()));
-        let histories = Histories::new(reading, self.shared.queries.open(histories::QUEUE));
+        let histories = Histories::new(reading, member.queries.open(histories::QUEUE));
         tasks.spawn(lost(histories.run()));
-        self.shared.interest.accept();
-        self.shared.metrics.link_up.set(1);
-        self.shared.link.send_replace(LinkState::Up);
+        member.interest.accept(member.id);
+        self.state(LinkState::Up);
         self.since = Some(Instant::now());
     }
 
@@ -142,11 +156,16 @@ impl<'a> Up<'a> {
 
     fn close(&mut self, reason: &str) {
         self.ended = true;
-        self.shared.link.send_replace(self.shared.link_after(reason));
-        self.shared.metrics.link_up.set(0);
-        self.shared.gate.close();
-        self.shared.queries.close();
-        self.shared.interest.link_lost();
+        self.state(self.member.link_after(reason));
+        self.member.gate.close();
+        self.member.withdrawals.close();
+        self.member.queries.close();
+        self.member.interest.link_lost(self.member.id);
+    }
+
+    fn state(&self, state: LinkState) {
+        self.member.set_link(state);
+        self.shared.route.report();
     }
 }
 

@@ -11,15 +11,13 @@
 //! | `s` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | stream of the publications that are kept |
 //! | `m` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | hash of the newest place |
 //! | `i` | as of its Pub/Sub channel | length of the channel's name, `:`, that name, `:` (for broadcasts none of these), the key | answer to an idempotency key |
-//! | `h` | `node-<id>` | | Pub/Sub channel and key of a node's heartbeat |
+//! | `h` | `node-<id>`, or `node-<id>.<variant>` at all servers but one | | Pub/Sub channel and key of a node's heartbeat |
 //!
 //! The tag is a hash tag of Redis Cluster: what has the same tag is in the same slot.
 
+use crate::partition::Partition;
 use fanwire_protocol::{ChannelName, IdempotencyKey, NodeId, Target};
 use std::sync::Arc;
-
-/// How many partitions channels are spread over. Fixed for ever: another number would move every channel.
-pub(super) const PARTITIONS: u32 = 1_024;
 
 /// The name of a Redis channel or key.
 pub(super) type Name = Arc<str>;
@@ -50,7 +48,7 @@ impl Names {
 
     /// Where a channel's publications go.
     pub(super) fn channel(&self, channel: &ChannelName) -> Name {
-        format!("{}:{{{}}}:c:{channel}", self.prefix, partition(channel)).into()
+        format!("{}:{{{}}}:c:{channel}", self.prefix, Partition::of(channel)).into()
     }
 
     /// Where broadcasts go.
@@ -74,7 +72,7 @@ impl Names {
         match target {
             Target::Broadcast => format!("{prefix}:{{all}}:i:{key}").into(),
             Target::Channel(channel) => {
-                let (partition, length) = (partition(channel), channel.as_str().len());
+                let (partition, length) = (Partition::of(channel), channel.as_str().len());
                 format!("{prefix}:{{{partition}}}:i:{length}:{channel}:{key}").into()
             }
         }
@@ -84,18 +82,25 @@ impl Names {
         let prefix = &self.prefix;
         match target {
             Target::Broadcast => format!("{prefix}:{{all}}:{kind}").into(),
-            Target::Channel(channel) => format!("{prefix}:{{{}}}:{kind}:{channel}", partition(channel)).into(),
+            Target::Channel(channel) => format!("{prefix}:{{{}}}:{kind}:{channel}", Partition::of(channel)).into(),
         }
     }
 
-    /// Where a node's heartbeats go; also the key that they write.
-    pub(super) fn heartbeat(&self, node: NodeId) -> Name {
-        format!("{}:{{node-{node}}}:h", self.prefix).into()
+    /// Where a node's heartbeats go, of which there are some with different tags; also the key that they write.
+    pub(super) fn heartbeat(&self, node: NodeId, variant: u32) -> Name {
+        let (prefix, tag) = (&self.prefix, heartbeat_tag(node, variant));
+        format!("{prefix}:{{{tag}}}:h").into()
     }
 }
 
-fn partition(channel: &ChannelName) -> u32 {
-    crc32fast::hash(channel.as_str().as_bytes()) % PARTITIONS
+/// The hash tag of a node's heartbeats. A node has one name for them at each server.
+pub(super) fn heartbeat_tag(node: NodeId, variant: u32) -> String {
+    if variant == 0 { format!("node-{node}") } else { format!("node-{node}.{variant}") }
+}
+
+/// The hash tag of a name.
+pub(super) fn tag(name: &str) -> Option<&str> {
+    name.split_once('{')?.1.split_once('}').map(|(tag, _)| tag)
 }
 
 /// The longest prefix, in bytes.
@@ -128,7 +133,8 @@ mod tests {
         check("test:a", 0, "!", "test:a:{979}:c:!");
         let names = Names::new("fanwire", 0);
         assert_eq!(&*names.broadcast(), "fanwire:{all}:b");
-        assert_eq!(&*names.heartbeat(NodeId::from_random(42)), "fanwire:{node-42}:h");
+        assert_eq!(&*names.heartbeat(NodeId::from_random(42), 0), "fanwire:{node-42}:h");
+        assert_eq!(&*names.heartbeat(NodeId::from_random(42), 7), "fanwire:{node-42.7}:h");
     }
 
     #[test]
@@ -176,7 +182,7 @@ mod tests {
             let (p, q) = (Names::new(&p, d), Names::new(&q, e));
             let mut of_p = all(&p, &a, &key);
             of_p.extend(all(&p, &Target::Broadcast, &key));
-            of_p.push(p.heartbeat(NodeId::from_random(1)));
+            of_p.extend([0, 1].map(|variant| p.heartbeat(NodeId::from_random(1), variant)));
             for name in all(&q, &b, &key) {
                 prop_assert!(!of_p.contains(&name), "{}", name);
             }

@@ -1,6 +1,6 @@
 //! From the reader into the feed.
 
-use crate::{Delivery, FeedItem, Gap};
+use crate::{Delivery, FeedItem, Gap, partition::Partitions};
 use std::{mem, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -76,7 +76,7 @@ impl Outlet {
     pub(super) async fn open(&mut self, gap: Option<Gap>) -> Result<Option<Gap>, FeedClosed> {
         self.flush().await?;
         let Some(held) = self.held.take() else { return Ok(None) };
-        let gap = gap.or_else(|| held.overflowed.then(|| Gap { duration: held.age() }));
+        let gap = gap.or_else(|| held.overflowed.then(|| Gap { duration: held.age(), partitions: Partitions::all() }));
         if let Some(gap) = gap {
             self.send(FeedItem::Gap(gap)).await?;
         }
@@ -84,6 +84,12 @@ impl Outlet {
             self.send(FeedItem::Deliveries(deliveries)).await?;
         }
         Ok(gap)
+    }
+
+    /// Puts `gap` behind what has come.
+    pub(super) async fn tell(&mut self, gap: Gap) -> Result<(), FeedClosed> {
+        self.flush().await?;
+        self.send(FeedItem::Gap(gap)).await
     }
 
     async fn send(&self, item: FeedItem) -> Result<(), FeedClosed> {
@@ -160,7 +166,7 @@ mod tests {
         outlet.flush().await.unwrap();
         outlet.push(delivery(2), 1).await.unwrap();
         assert!(feed.try_recv().is_err());
-        let gap = Gap { duration: Duration::from_secs(3) };
+        let gap = Gap { duration: Duration::from_secs(3), partitions: Partitions::all() };
         assert_eq!(outlet.open(Some(gap)).await, Ok(Some(gap)));
         assert!(matches!(feed.recv().await, Some(FeedItem::Gap(g)) if g == gap));
         assert_eq!(times(feed.recv().await.unwrap()), [1]);

@@ -6,8 +6,10 @@ use crate::{
     envelope, epoch,
     metrics::RedisMetrics,
     redis::{
-        keep::{is_unknown_script, position, refusal},
+        doubt::Doubt,
+        keep::{position, refusal},
         names::Names,
+        redirect::Again,
         reply::bulk,
         script::{self, millis},
     },
@@ -24,7 +26,16 @@ pub(super) struct Question {
     /// The arguments behind the script.
     arguments: Vec<String>,
     metrics: Arc<RedisMetrics>,
-    answer: oneshot::Sender<Result<Page, ReadError>>,
+    doubt: Arc<Doubt>,
+    answer: oneshot::Sender<Result<Page, Unread>>,
+}
+
+/// Why there is no page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// The server has not got what is asked about, or not now.
+    Elsewhere,
+    Failed(ReadError),
 }
 
 impl Question {
@@ -33,9 +44,10 @@ impl Question {
         query: Query,
         retention: Retention,
         metrics: Arc<RedisMetrics>,
-    ) -> (Self, oneshot::Receiver<Result<Page, ReadError>>) {
+        doubt: Arc<Doubt>,
+    ) -> (Self, oneshot::Receiver<Result<Page, Unread>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { arguments: arguments(names, &query, retention), query, metrics, answer }, answered)
+        (Self { arguments: arguments(names, &query, retention), query, metrics, doubt, answer }, answered)
     }
 
     /// Asks Redis, unless nobody waits any more.
@@ -48,13 +60,24 @@ impl Question {
             return Ok(());
         }
         let mut reply = connection.send_packed_command(&self.command(true)).await?;
-        if is_unknown_script(&reply) {
+        if again(&reply) == Some(Again::Unknown) {
             reply = connection.send_packed_command(&self.command(false)).await?;
         }
-        let page = self.page(reply);
+        let page = match again(&reply) {
+            Some(again) => Err(self.elsewhere(again)),
+            None => self.page(reply).map_err(Unread::Failed),
+        };
         // One who has gone needs no answer.
         let _ = self.answer.send(page);
         Ok(())
+    }
+
+    fn elsewhere(&self, again: Again) -> Unread {
+        match again {
+            Again::Elsewhere(redirect) => self.doubt.hint(redirect),
+            Again::Later | Again::Unknown => self.doubt.raise(),
+        }
+        Unread::Elsewhere
     }
 
     fn command(&self, known: bool) -> Cmd {
@@ -93,6 +116,13 @@ impl Question {
         let step = |last: u64| if self.query.reverse { last.checked_sub(1) } else { last.checked_add(1) };
         publication.position.as_ref().is_some_and(belongs)
             && last.and_then(offset).is_none_or(|last| step(last) == offset(delivery))
+    }
+}
+
+fn again(reply: &Value) -> Option<Again> {
+    match reply {
+        Value::ServerError(error) => Again::of(error),
+        _ => None,
     }
 }
 

@@ -3,10 +3,12 @@
 use crate::{
     envelope::{self, InvalidEnvelope},
     redis::{
-        Shared,
+        doubt::Doubt,
         end::End,
         heartbeat::Heartbeat,
+        member::Member,
         outlet::Outlet,
+        redirect::{Again, Redirect},
         reply::{Replies, Reply},
         watch::Watch,
     },
@@ -34,7 +36,8 @@ pub(super) struct Reader<S> {
     watch: Watch,
     outlet: Outlet,
     heartbeat: Arc<Heartbeat>,
-    shared: Arc<Shared>,
+    member: Arc<Member>,
+    doubt: Arc<Doubt>,
     /// Told when the first heartbeat came round.
     came_round: Option<oneshot::Sender<()>>,
     /// Whether the log was told that a newer node is in the cluster.
@@ -47,11 +50,13 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         (buffer, replies): (BytesMut, Replies),
         outlet: Outlet,
         heartbeat: Arc<Heartbeat>,
-        shared: Arc<Shared>,
+        member: Arc<Member>,
+        doubt: Arc<Doubt>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (tell, told) = oneshot::channel();
         let (watch, came_round, told_of_newer) = (Watch::default(), Some(tell), false);
-        let reader = Self { stream, buffer, replies, watch, outlet, heartbeat, shared, came_round, told_of_newer };
+        let reader =
+            Self { stream, buffer, replies, watch, outlet, heartbeat, member, doubt, came_round, told_of_newer };
         (reader, told)
     }
 
@@ -85,7 +90,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             Ok(Ok(0)) => Err(End::Lost("Redis closed the subscriber connection".to_owned())),
             Ok(Ok(bytes)) => {
                 self.watch.bytes(since.elapsed());
-                self.shared.metrics.received_bytes.inc_by(bytes as u64);
+                self.member.metrics.received_bytes.inc_by(bytes as u64);
                 Ok(())
             }
             Ok(Err(error)) => Err(End::Lost(format!("reading from Redis failed: {error}"))),
@@ -95,25 +100,50 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 
     async fn take(&mut self, reply: Reply) -> Result<(), End> {
         match reply {
-            Reply::Message { name, payload } if *name == *self.heartbeat.name.as_bytes() => self.beat(&payload).await,
+            Reply::Message { name, payload } if self.heartbeat.is(&name) => self.beat(&payload).await,
             Reply::Message { payload, .. } => self.deliver(&payload).await,
-            Reply::Confirmed { name, subscribed } => {
-                self.shared.interest.confirmed(&name, subscribed);
+            Reply::Confirmed { name, subscribed } => self.confirmed(&name, subscribed).await,
+            Reply::Pong => {
+                self.member.interest.pong(self.member.id);
                 Ok(())
             }
-            Reply::Refused(text) => Err(End::Lost(format!("Redis refused a subscription: {text}"))),
+            Reply::Refused(text) => self.refused(&text),
             Reply::Other => Ok(()),
+        }
+    }
+
+    async fn confirmed(&mut self, name: &str, subscribed: bool) -> Result<(), End> {
+        if !subscribed {
+            // The name may come from another server next, and what it brings must stand behind what this one brought.
+            self.outlet.flush().await?;
+        }
+        if self.member.interest.confirmed(self.member.id, name, subscribed) {
+            self.doubt.raise();
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, text: &str) -> Result<(), End> {
+        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match Again::read(code, Some(rest)) {
+            Some(Again::Elsewhere(redirect)) => {
+                let Redirect { slot, .. } = redirect;
+                self.doubt.hint(redirect);
+                self.member.interest.refused(self.member.id, slot);
+                Ok(())
+            }
+            _ => Err(End::Lost(format!("Redis refused a subscription: {text}"))),
         }
     }
 
     async fn deliver(&mut self, payload: &Bytes) -> Result<(), End> {
         match envelope::decode(payload) {
             Ok(envelope) => {
-                self.shared.metrics.received.inc();
+                self.member.metrics.received.inc();
                 Ok(self.outlet.push(envelope.delivery, payload.len()).await?)
             }
             Err(error) => {
-                self.shared.metrics.invalid.inc();
+                self.member.metrics.invalid.inc();
                 self.skipped(&error, payload.len());
                 Ok(())
             }
@@ -134,24 +164,38 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     async fn beat(&mut self, payload: &[u8]) -> Result<(), End> {
         let Some(sent) = self.heartbeat.sent_at(payload) else { return Ok(()) };
         self.watch.heartbeat();
-        self.shared.metrics.heartbeat.observe(sent.elapsed().as_secs_f64());
+        self.member.metrics.heartbeat.observe(sent.elapsed().as_secs_f64());
         if self.outlet.is_holding() {
             self.open().await?;
         }
+        self.tell_arrived().await?;
         // Only now: a gap that did not reach the feed is told of by the next link.
-        self.shared.window.round(sent);
+        self.member.window.round(sent);
+        Ok(())
+    }
+
+    /// Tells of what was missed on its way from another server, once all of it is subscribed here.
+    async fn tell_arrived(&mut self) -> Result<(), End> {
+        if let Some(gap) = self.member.window.arrived()
+            && self.member.interest.has_arrived(self.member.id)
+        {
+            self.outlet.tell(gap).await?;
+            self.member.window.told(&gap);
+            self.member.metrics.gap(gap.duration);
+        }
         Ok(())
     }
 
     /// The first heartbeat is sent when every subscription is in place. So the link is up now, even if the feed is full.
     async fn open(&mut self) -> Result<(), End> {
-        let gap = self.shared.window.gap();
+        let gap = self.member.window.gap();
         if let Some(came_round) = self.came_round.take() {
             // The link that waits for it has this reader, so it is there.
             let _ = came_round.send(());
         }
         if let Some(gap) = self.outlet.open(gap).await? {
-            self.shared.metrics.gap(gap.duration);
+            self.member.window.told(&gap);
+            self.member.metrics.gap(gap.duration);
         }
         Ok(())
     }

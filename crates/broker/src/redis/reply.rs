@@ -28,6 +28,8 @@ pub(super) enum Reply {
         /// Whether it was made.
         subscribed: bool,
     },
+    /// The answer to PING.
+    Pong,
     /// A command was refused.
     Refused(String),
     /// The answer to any other command.
@@ -79,6 +81,7 @@ fn classify(value: Value) -> Reply {
     match value {
         Value::ServerError(error) => Reply::Refused(server_text(&error)),
         Value::Array(parts) => push(parts).unwrap_or(Reply::Other),
+        Value::SimpleString(text) if text == "PONG" => Reply::Pong,
         _ => Reply::Other,
     }
 }
@@ -88,9 +91,14 @@ fn push(parts: Vec<Value>) -> Option<Reply> {
     let kind = bulk(parts.next()?)?;
     let name = bulk(parts.next()?)?;
     match kind.as_slice() {
-        b"message" => Some(Reply::Message { name, payload: bulk(parts.next()?)?.into() }),
-        b"subscribe" => Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: true }),
-        b"unsubscribe" => Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: false }),
+        b"pong" => Some(Reply::Pong),
+        b"message" | b"smessage" => Some(Reply::Message { name, payload: bulk(parts.next()?)?.into() }),
+        b"subscribe" | b"ssubscribe" => {
+            Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: true })
+        }
+        b"unsubscribe" | b"sunsubscribe" => {
+            Some(Reply::Confirmed { name: String::from_utf8(name).ok()?, subscribed: false })
+        }
         _ => None,
     }
 }
@@ -129,7 +137,9 @@ mod tests {
 
     const SOME: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n\
         *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\n\x00\r\n\xff\r\n\
-        +OK\r\n-NOPERM no\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n";
+        +OK\r\n-NOPERM no\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n\
+        *3\r\n$10\r\nssubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$8\r\nsmessage\r\n$1\r\na\r\n$1\r\nx\r\n\
+        *3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n+PONG\r\n";
 
     fn expected() -> Vec<Reply> {
         vec![
@@ -139,6 +149,11 @@ mod tests {
             Reply::Refused("NOPERM no".to_owned()),
             Reply::Other,
             Reply::Confirmed { name: "a".to_owned(), subscribed: false },
+            Reply::Confirmed { name: "a".to_owned(), subscribed: true },
+            Reply::Message { name: b"a".to_vec(), payload: Bytes::from_static(b"x") },
+            Reply::Confirmed { name: "a".to_owned(), subscribed: false },
+            Reply::Pong,
+            Reply::Pong,
         ]
     }
 

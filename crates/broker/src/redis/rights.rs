@@ -23,13 +23,27 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("publish", &[KEY, ""]),
 ];
 
+/// What a node uses at a Redis Cluster besides.
+const CLUSTER: &[(&str, &[&str])] = &[("spublish", &[KEY, ""]), ("cluster|slots", &[]), ("ping", &[])];
+
 /// Commands that are not tried, since the login or the round trip shows whether they are allowed.
 const SHOWN: &str = "+auth +hello +select +client|setname +subscribe +unsubscribe";
 
+/// As [`SHOWN`], at a Redis Cluster.
+const SHOWN_IN_CLUSTER: &str = "+ssubscribe +sunsubscribe";
+
+fn commands(is_cluster: bool) -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
+    COMMANDS.iter().chain(if is_cluster { CLUSTER } else { &[] })
+}
+
 /// A trial of each command on `key`.
-pub(super) fn trials(key: &str) -> impl Iterator<Item = (&'static str, Cmd)> {
-    COMMANDS.iter().map(move |(name, arguments)| {
-        let mut command = redis::cmd(name);
+pub(super) fn trials(key: &str, is_cluster: bool) -> impl Iterator<Item = (&'static str, Cmd)> {
+    commands(is_cluster).map(move |(name, arguments)| {
+        let mut words = name.split('|');
+        let mut command = redis::cmd(words.next().unwrap_or_default());
+        for word in words {
+            command.arg(word);
+        }
         for argument in *arguments {
             command.arg(if *argument == KEY { key } else { argument });
         }
@@ -38,12 +52,10 @@ pub(super) fn trials(key: &str) -> impl Iterator<Item = (&'static str, Cmd)> {
 }
 
 /// The command that lets `user` do all that a node does, and nothing else; names begin with `prefix`.
-pub(super) fn setuser(user: &str, prefix: &str) -> String {
-    let commands: Vec<_> = COMMANDS.iter().map(|(name, _)| format!("+{name}")).collect();
-    format!(
-        "ACL SETUSER {user} on resetkeys ~{prefix}:* resetchannels &{prefix}:* nocommands {SHOWN} {}",
-        commands.join(" ")
-    )
+pub(super) fn setuser(user: &str, prefix: &str, is_cluster: bool) -> String {
+    let shown = SHOWN.split(' ').chain(SHOWN_IN_CLUSTER.split(' ').filter(|_| is_cluster)).map(str::to_owned);
+    let rights: Vec<_> = shown.chain(commands(is_cluster).map(|(name, _)| format!("+{name}"))).collect();
+    format!("ACL SETUSER {user} on resetkeys ~{prefix}:* resetchannels &{prefix}:* nocommands {}", rights.join(" "))
 }
 
 #[cfg(test)]
@@ -71,7 +83,7 @@ mod tests {
     #[test]
     fn every_command_of_a_node_is_among_its_rights() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/redis");
-        let line = setuser("app", "fanwire");
+        let line = setuser("app", "fanwire", true);
         let mut seen = 0;
         for text in sources(&source) {
             // What only tests do comes last in a file.

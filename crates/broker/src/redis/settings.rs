@@ -41,6 +41,10 @@ pub enum RedisServers {
         /// says how to log in at the primary: `rediss://user:password@name/database`.
         master: String,
     },
+    /// Independent ones at these URLs, over which channels are spread; all in the same database.
+    Spread(Vec<String>),
+    /// A Redis Cluster, of which some servers are at these URLs, with the same login at all; in database 0.
+    Cluster(Vec<String>),
 }
 
 impl RedisConfig {
@@ -76,6 +80,8 @@ impl fmt::Debug for RedisServers {
         f.write_str(match self {
             Self::Single(_) => "Single(…)",
             Self::Sentinel { .. } => "Sentinel(…)",
+            Self::Spread(_) => "Spread(…)",
+            Self::Cluster(_) => "Cluster(…)",
         })
     }
 }
@@ -117,6 +123,26 @@ pub enum InvalidRedisConfig {
         /// What is wrong.
         reason: Box<Self>,
     },
+    /// The URL of one of several servers is wrong.
+    #[error("the URL of server number {number}: {reason}")]
+    Server {
+        /// Which, from 1 on.
+        number: usize,
+        /// What is wrong.
+        reason: Box<Self>,
+    },
+    /// There are no servers.
+    #[error("no server is named; expected the URLs of some")]
+    NoServers,
+    /// One server is named twice, which would not do what it seems to.
+    #[error("the servers number {0} and {1} are the same; expected each once")]
+    Twice(usize, usize),
+    /// Several servers, but one way to name what is there.
+    #[error("the servers are in different databases; expected the same in all URLs")]
+    Databases,
+    /// Not what a Redis Cluster has.
+    #[error("a Redis Cluster {0}")]
+    Cluster(&'static str),
     /// There is nobody to ask for the primary.
     #[error("no Sentinel is named; expected the URLs of all that watch the primary")]
     NoSentinels,

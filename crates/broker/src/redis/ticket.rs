@@ -39,6 +39,11 @@ impl Ticket {
         self.sent = false;
     }
 
+    /// Redis refused it, with an error of this code.
+    pub(super) fn refused(&self, code: &str) {
+        self.metrics.refused(code);
+    }
+
     /// Redis has answered.
     pub(super) fn settle(mut self, outcome: Result<Option<Position>, PublishError>) {
         self.send(outcome);

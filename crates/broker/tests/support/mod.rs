@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
+pub(crate) mod cluster;
 pub(crate) mod history;
 pub(crate) mod node;
 pub(crate) mod server;

@@ -5,7 +5,7 @@ use fanwire_broker::{
     Accepted, Broker, Delivery, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, Retention,
     SubscribeError,
     metrics::RedisMetrics,
-    redis::{RedisBroker, RedisConfig},
+    redis::{RedisBroker, RedisConfig, RedisServers},
 };
 use fanwire_protocol::{ChannelName, Content, NodeId, Position, Publication, Target};
 use prometheus::Registry;
@@ -52,11 +52,23 @@ pub(crate) fn plain(target: Target, text: &str) -> Publishing {
 impl Node {
     /// A node whose link need not be up yet.
     pub(crate) fn start(url: &str, id: u64) -> Self {
+        Self::start_at(RedisServers::Single(url.to_owned()), id)
+    }
+
+    /// A node at any servers, whose link need not be up yet.
+    pub(crate) fn start_at(servers: RedisServers, id: u64) -> Self {
         let registry = Registry::new();
-        let config = RedisConfig::single(url, "fanwire", NodeId::from_random(id));
+        let config = RedisConfig { servers, ..RedisConfig::single("", "fanwire", NodeId::from_random(id)) };
         let metrics = RedisMetrics::register(&registry).unwrap();
         let (broker, feed, link) = RedisBroker::start(&config, metrics).unwrap();
         Self { broker, feed, came: VecDeque::new(), registry, task: tokio::spawn(link) }
+    }
+
+    /// A node at any servers whose links are up.
+    pub(crate) async fn joined_at(servers: RedisServers, id: u64) -> Self {
+        let node = Self::start_at(servers, id);
+        node.is_up().await;
+        node
     }
 
     /// A node whose link is up.

@@ -39,6 +39,12 @@ impl Server {
         self.port
     }
 
+    /// The value of one of its options.
+    pub(crate) fn option(&self, name: &str) -> &str {
+        let at = self.options.iter().position(|option| option == name).unwrap();
+        &self.options[at + 1]
+    }
+
     /// Ends it as a power failure would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

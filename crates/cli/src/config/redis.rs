@@ -18,10 +18,15 @@ pub(crate) enum RedisMode {
     Single,
     /// A primary with replicas, under the watch of Sentinels.
     Sentinel,
+    /// Independent servers, over which channels are spread.
+    Spread,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 impl Choice for RedisMode {
-    const NAMES: &'static [(&'static str, Self)] = &[("single", Self::Single), ("sentinel", Self::Sentinel)];
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("single", Self::Single), ("sentinel", Self::Sentinel), ("spread", Self::Spread), ("cluster", Self::Cluster)];
 }
 
 /// The broker that joins nodes.
@@ -31,7 +36,7 @@ pub(crate) struct Redis {
     pub(crate) mode: RedisMode,
     /// `single`: where it is; empty for the broker embedded in a single node.
     pub(crate) url: RedisUrl,
-    /// `sentinel`: the Sentinels.
+    /// `sentinel`: the Sentinels; `spread`: all servers; `cluster`: some of them.
     pub(crate) urls: Vec<RedisUrl>,
     /// `sentinel`: what they call the primary, alone or in a URL that has the login.
     pub(crate) master: RedisUrl,
@@ -72,7 +77,7 @@ impl Redis {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("redis.mode", &mut self.mode, any);
         visitor.setting("redis.url", &mut self.url, |url| single(url.expose()?));
-        visitor.setting("redis.urls", &mut self.urls, |urls| sentinels(urls));
+        visitor.setting("redis.urls", &mut self.urls, |urls| several(urls));
         visitor.setting("redis.master", &mut self.master, |master| primary(master.expose()?));
         visitor.setting("redis.password_file", &mut self.password_file, any);
         visitor.setting("redis.tls.ca", &mut self.tls.ca, any);
@@ -98,6 +103,8 @@ impl Redis {
         match self.mode {
             RedisMode::Single => self.url.expose().map(|_| self.url.to_string()),
             RedisMode::Sentinel => Some(format!("{} of the Sentinels {}", self.master, urls.join(", "))),
+            RedisMode::Spread => Some(urls.join(", ")),
+            RedisMode::Cluster => Some(format!("the cluster of {}", urls.join(", "))),
         }
     }
 
@@ -108,6 +115,8 @@ impl Redis {
                 let master = self.master.expose().unwrap_or_default().to_owned();
                 Some(RedisServers::Sentinel { sentinels: exposed(&self.urls), master })
             }
+            RedisMode::Spread => Some(RedisServers::Spread(exposed(&self.urls))),
+            RedisMode::Cluster => Some(RedisServers::Cluster(exposed(&self.urls))),
         }
     }
 
@@ -123,14 +132,23 @@ impl Redis {
         let (url, urls, master) = (self.url.expose(), self.urls.as_slice(), self.master.expose());
         let misfit = |key, wrong: &str| Some((key, wrong.to_owned()));
         match (self.mode, url, urls, master) {
-            (RedisMode::Single, _, [_, ..], _) => misfit("redis.urls", "is for redis.mode = \"sentinel\""),
-            (RedisMode::Single, _, _, Some(_)) => misfit("redis.master", "is for redis.mode = \"sentinel\""),
+            (RedisMode::Single, _, [_, ..], _) => {
+                misfit("redis.urls", "is for redis.mode = \"sentinel\", \"spread\" and \"cluster\"")
+            }
+            (RedisMode::Single | RedisMode::Spread | RedisMode::Cluster, _, _, Some(_)) => {
+                misfit("redis.master", "is for redis.mode = \"sentinel\"")
+            }
             (RedisMode::Sentinel, Some(_), ..) => {
                 misfit("redis.url", "is for redis.mode = \"single\"; redis.urls names the Sentinels")
+            }
+            (RedisMode::Spread | RedisMode::Cluster, Some(_), ..) => {
+                misfit("redis.url", "is for redis.mode = \"single\"; redis.urls names the servers")
             }
             (RedisMode::Sentinel, _, [], _) => {
                 misfit("redis.urls", "names no Sentinel; expected all that watch the primary")
             }
+            (RedisMode::Spread, _, [], _) => misfit("redis.urls", "names no server; expected all over which to spread"),
+            (RedisMode::Cluster, _, [], _) => misfit("redis.urls", "names no server; expected some of the cluster's"),
             (RedisMode::Sentinel, _, _, None) => {
                 misfit("redis.master", "expected the name by which Sentinels know the primary")
             }
@@ -147,6 +165,9 @@ impl Redis {
             let (key, _) = files.find(|(_, path)| !path.is_empty())?;
             return Some((key, "has no use without a Redis; redis.url says where that is".to_owned()));
         };
+        if let Some(wrong) = told(config.servers.check()) {
+            return Some(("redis.urls", wrong));
+        }
         let invalid = config.check().err()?;
         let wrong = invalid.to_string();
         match invalid {
@@ -168,6 +189,7 @@ impl RedisMode {
         match self {
             Self::Single => "redis.url",
             Self::Sentinel => "redis.master",
+            Self::Spread | Self::Cluster => "redis.urls",
         }
     }
 }
@@ -180,11 +202,13 @@ fn single(url: &str) -> Option<String> {
     told(RedisServers::Single(url.to_owned()).check())
 }
 
-fn sentinels(urls: &[RedisUrl]) -> Option<String> {
-    if urls.is_empty() {
-        return None;
-    }
-    told(RedisServers::Sentinel { sentinels: exposed(urls), master: "any".to_owned() }.check())
+/// What is wrong with one of the URLs, whatever they are for.
+fn several(urls: &[RedisUrl]) -> Option<String> {
+    let wrong = |(number, url): (usize, &RedisUrl)| {
+        let wrong = single(url.expose().unwrap_or_default())?;
+        Some(format!("URL number {number}: {wrong}"))
+    };
+    (1..).zip(urls).find_map(wrong)
 }
 
 fn primary(master: &str) -> Option<String> {

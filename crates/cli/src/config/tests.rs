@@ -395,7 +395,9 @@ fn the_settings_of_redis_fit_together() {
     let flags = |flags| Case { flags, ..Case::default() };
     check_wrong(
         &flags(&[("--set", "redis.urls", "redis://s1,redis://:hunter2@s2")]),
-        &[r#"redis.urls = ["redis://s1", "redis://:***@s2"] (flag --set): is for redis.mode = "sentinel""#],
+        &[
+            r#"redis.urls = ["redis://s1", "redis://:***@s2"] (flag --set): is for redis.mode = "sentinel", "spread" and "cluster""#,
+        ],
     );
     check_wrong(
         &flags(&[("--set", "redis.mode", "sentinel"), ("--redis", "redis.url", "redis://r")]),

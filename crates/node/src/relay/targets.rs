@@ -8,7 +8,7 @@ use crate::{
     Namespaces,
     metrics::{Fill, Metrics},
 };
-use fanwire_broker::{Broker, Delivery, LinkState, MAX_PAGE, Page, Query, ReadError, Retention};
+use fanwire_broker::{Broker, Delivery, Gap, LinkState, MAX_PAGE, Page, Query, ReadError, Retention};
 use fanwire_hub::Interest;
 use fanwire_protocol::{ChannelName, Position, Target};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -55,7 +55,6 @@ pub(crate) struct Taken {
 /// The targets with a history that have readers.
 pub(crate) struct Targets {
     broker: Arc<dyn Broker>,
-    link: watch::Receiver<LinkState>,
     namespaces: Arc<Namespaces>,
     metrics: Metrics,
     interest: Arc<Interest>,
@@ -85,7 +84,6 @@ impl Targets {
         interest: &Arc<Interest>,
     ) -> Self {
         Self {
-            link: broker.link(),
             broker,
             namespaces,
             metrics,
@@ -135,9 +133,10 @@ impl Targets {
         }
     }
 
-    /// The link was away: anything may be missing.
-    pub(crate) fn suspect(&mut self) {
-        let targets: Vec<_> = self.tracked.keys().cloned().collect();
+    /// The link, or a part of it, was away: anything that it concerns may be missing.
+    pub(crate) fn suspect(&mut self, gap: &Gap) {
+        let concerned = |target: &&Target| gap.partitions.hold(target);
+        let targets: Vec<_> = self.tracked.keys().filter(concerned).cloned().collect();
         for target in targets {
             if let Some(tracked) = self.tracked.get_mut(&target) {
                 tracked.failures = 0;
@@ -252,7 +251,7 @@ impl Targets {
         let limit = if since.is_some() { MAX_PAGE } else { 0 };
         let query = Query { target: target.clone(), since, limit, reverse: false };
         let (sequence, retention, failures) = (tracked.sequence, tracked.retention, tracked.failures);
-        let (broker, mut link) = (Arc::clone(&self.broker), self.link.clone());
+        let (broker, mut link) = (Arc::clone(&self.broker), self.broker.link_to(&target));
         self.reads.push(Box::pin(async move {
             if patient {
                 wait(&mut link, failures).await;

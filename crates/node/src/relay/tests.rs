@@ -3,7 +3,7 @@ mod history;
 
 use super::*;
 use crate::testing::{Asked, Frame, Recorder, Scripted, hub, namespaces, settle, shard_config};
-use fanwire_broker::{Delivery, Gap, feed};
+use fanwire_broker::{Delivery, Gap, Partitions, feed};
 use fanwire_hub::{Activity, Admission, Clock, HubMetrics};
 use fanwire_protocol::{ChannelName, ConnectionId, Content, Dialect, Dialects, NodeId, Publication, Target};
 use prometheus::Registry;
@@ -69,7 +69,7 @@ fn item(numbers: impl IntoIterator<Item = u32>) -> FeedItem {
 }
 
 fn gap(seconds: u64) -> FeedItem {
-    FeedItem::Gap(Gap { duration: Duration::from_secs(seconds) })
+    FeedItem::Gap(Gap { duration: Duration::from_secs(seconds), partitions: Partitions::all() })
 }
 
 fn message(number: u32) -> Value {

@@ -3,7 +3,7 @@
 use fanwire_broker::{
     Accepted, Broker, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention, SubscribeError,
 };
-use fanwire_protocol::{ChannelName, Position};
+use fanwire_protocol::{ChannelName, Position, Target};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{
@@ -75,6 +75,10 @@ impl Broker for Scripted {
 
     fn link(&self) -> watch::Receiver<LinkState> {
         self.link.subscribe()
+    }
+
+    fn link_to(&self, _: &Target) -> watch::Receiver<LinkState> {
+        self.link()
     }
 }
 

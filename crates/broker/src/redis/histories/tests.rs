@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{Page, Query, ReadError, Retention, metrics::RedisMetrics, redis::names::Names};
+use crate::{
+    Page, Query, Retention,
+    metrics::RedisMetrics,
+    redis::{names::Names, question::Unread},
+};
 use fanwire_protocol::Target;
 use prometheus::Registry;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
@@ -35,11 +39,11 @@ impl Rig {
         Self { questions, far, asked: String::new(), task }
     }
 
-    async fn ask(&self) -> oneshot::Receiver<Result<Page, ReadError>> {
+    async fn ask(&self) -> oneshot::Receiver<Result<Page, Unread>> {
         let metrics = Arc::new(RedisMetrics::register(&Registry::new()).unwrap());
         let query = Query { target: Target::Broadcast, since: None, limit: 9, reverse: false };
         let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
-        let (question, answered) = Question::new(&Names::new("fanwire", 0), query, retention, metrics);
+        let (question, answered) = Question::new(&Names::new("fanwire", 0), query, retention, metrics, Arc::default());
         self.questions.send(question).await.unwrap();
         answered
     }
@@ -102,4 +106,15 @@ async fn a_connection_that_breaks_leaves_no_question_open() {
     assert!(answer.await.is_err());
     assert!(rig.task.await.unwrap().contains("reading a history failed"));
     assert!(rig.questions.is_closed());
+}
+
+#[tokio::test]
+async fn a_server_that_has_not_got_it_is_told_apart() {
+    for refusal in ["MOVED 5421 127.0.0.1:7001", "TRYAGAIN Multiple keys", "CLUSTERDOWN The cluster is down"] {
+        let mut rig = Rig::new().await;
+        let answer = rig.ask().await;
+        rig.asked("EVALSHA", 1).await;
+        rig.far.write_all(format!("-{refusal}\r\n").as_bytes()).await.unwrap();
+        assert_eq!(answer.await.unwrap().unwrap_err(), Unread::Elsewhere);
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     Accepted, PublishError, Retention,
     metrics::RedisMetrics,
+    partition::Partition,
     redis::{
         keep::Keep,
         names::Names,
@@ -19,6 +20,10 @@ use tokio::{
     task::JoinSet,
 };
 
+fn target(channel: &str) -> Target {
+    Target::Channel(ChannelName::parse(channel).unwrap())
+}
+
 fn metrics() -> Arc<RedisMetrics> {
     Arc::new(RedisMetrics::register(&Registry::new()).unwrap())
 }
@@ -28,6 +33,7 @@ fn check_fitting(lengths: &[usize], expected: usize) {
     let metrics = metrics();
     let job = |length: &usize| Job {
         name: "c".into(),
+        partition: Partition::BROADCASTS,
         payload: vec![0; *length],
         keep: None,
         ticket: Ticket::new(Arc::clone(&metrics)).0,
@@ -46,6 +52,8 @@ fn a_batch_is_bounded_by_number_and_bytes() {
 /// A publisher over a pipe of `room` bytes, and the other end of the pipe.
 struct Rig {
     jobs: mpsc::Sender<Job>,
+    withdrawals: mpsc::Sender<Withdraw>,
+    doubt: Arc<Doubt>,
     far: DuplexStream,
     tasks: JoinSet<()>,
     metrics: Arc<RedisMetrics>,
@@ -53,23 +61,37 @@ struct Rig {
 
 impl Rig {
     async fn new(room: usize) -> Self {
+        Self::of(room, Kind::Plain).await
+    }
+
+    async fn of(room: usize, kind: Kind) -> Self {
         let (near, far) = duplex(room);
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(MAX_IN_FLIGHT);
         let info = "redis://127.0.0.1".into_connection_info().unwrap().redis_settings().clone();
         let info = info.set_skip_set_lib_name();
         let (connection, driver) = MultiplexedConnection::new_with_config(&info, near, config).await.unwrap();
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let (withdrawals, withdrawn) = mpsc::channel(QUEUE);
+        let doubt = Arc::<Doubt>::default();
+        let work = Work { jobs: queue, withdrawals: withdrawn };
+        let publisher = Publisher::new(connection, kind, Arc::clone(&doubt), work);
         let mut tasks = JoinSet::new();
         tasks.spawn(driver);
-        tasks.spawn(async move { drop(Publisher::new(connection, queue).run().await) });
-        Self { jobs, far, tasks, metrics: metrics() }
+        tasks.spawn(async move { drop(publisher.run().await) });
+        Self { jobs, withdrawals, doubt, far, tasks, metrics: metrics() }
     }
 
     async fn publish(&self, n: usize, padding: usize) -> Accepted {
         let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
         let payload = format!("<{n}>{}", "x".repeat(padding)).into_bytes();
-        self.jobs.send(Job { name: "c".into(), payload, keep: None, ticket }).await.unwrap();
+        self.send("c", payload, None, ticket).await;
         accepted
+    }
+
+    async fn send(&self, channel: &str, payload: Vec<u8>, keep: Option<Keep>, ticket: Ticket) {
+        let target = target(channel);
+        let (name, partition) = (Names::new("fanwire", 0).target(&target), Partition::of_target(&target));
+        self.jobs.send(Job { name, partition, payload, keep, ticket }).await.unwrap();
     }
 
     /// The numbers of the publications that can be read from the pipe, in order.
@@ -141,9 +163,9 @@ async fn each_gets_the_answer_to_its_own() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_leaves_no_question_open() {
-    let Rig { jobs, far, mut tasks, metrics } = Rig::new(1024 * 1024).await;
-    let (ticket, accepted) = Ticket::new(metrics);
-    jobs.send(Job { name: "c".into(), payload: Vec::new(), keep: None, ticket }).await.unwrap();
+    let rig = Rig::new(1024 * 1024).await;
+    let accepted = rig.publish(1, 0).await;
+    let Rig { jobs, far, mut tasks, .. } = rig;
     while jobs.capacity() < QUEUE {
         tokio::task::yield_now().await;
     }
@@ -159,12 +181,16 @@ const UNKNOWN: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 impl Rig {
     async fn keep(&self, channel: &str, n: usize) -> Accepted {
         let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
-        let target = Target::Channel(ChannelName::parse(channel).unwrap());
         let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
-        let names = Names::new("fanwire", 0);
-        let keep = Some(Keep::new(&names, &target, retention, None));
-        let (name, payload) = (names.target(&target), format!("<{n}>").into_bytes());
-        self.jobs.send(Job { name, payload, keep, ticket }).await.unwrap();
+        let keep = Keep::new(&Names::new("fanwire", 0), &target(channel), retention, None);
+        self.send(channel, format!("<{n}>").into_bytes(), Some(keep), ticket).await;
+        accepted
+    }
+
+    /// A publication to `channel`, sharded, which is not kept.
+    async fn shard(&self, channel: &str, n: usize) -> Accepted {
+        let (ticket, accepted) = Ticket::new(Arc::clone(&self.metrics));
+        self.send(channel, format!("<{n}>").into_bytes(), None, ticket).await;
         accepted
     }
 
@@ -178,10 +204,11 @@ impl Rig {
         }
         let text = String::from_utf8(bytes).unwrap();
         let mut commands = Vec::new();
-        for line in text.lines() {
-            if matches!(line, "EVAL" | "EVALSHA" | "PUBLISH") {
-                commands.push((line.to_owned(), 0));
-            } else if let Some(n) = line.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+        let lines: Vec<_> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            if at >= 2 && lines[at - 2].starts_with('*') {
+                commands.push(((*line).to_owned(), 0));
+            } else if let Some(n) = line.trim_end().strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
                 commands.last_mut().unwrap().1 = n.parse().unwrap();
             }
         }
@@ -218,15 +245,17 @@ async fn what_redis_missed_is_sent_again_in_order_and_before_what_is_later() {
     assert_eq!(rig.commands(6).await, commands(&[("EVALSHA", 6)]));
     rig.answer(&[UNKNOWN, b":1\r\n"]).await;
     assert_eq!(plain.await.unwrap(), Ok(None));
-    let later = rig.publish(7, 0).await;
+    // Of other partitions nothing waits; of these all does.
+    let (elsewhere, later) = (rig.publish(7, 0).await, rig.keep("a", 8).await);
+    assert_eq!(rig.commands(7).await, commands(&[("PUBLISH", 7)]));
     rig.answer(&[UNKNOWN]).await;
-    let again = [("EVAL", 3), ("EVALSHA", 4), ("EVALSHA", 6), ("PUBLISH", 7)];
-    assert_eq!(rig.commands(7).await, commands(&again));
-    rig.answer(&[KNOWN_PLACE, KNOWN_PLACE, KNOWN_PLACE, b":1\r\n"]).await;
-    for accepted in missed.into_iter().chain([next]) {
+    let again = [("EVAL", 3), ("EVALSHA", 4), ("EVALSHA", 6), ("EVALSHA", 8)];
+    assert_eq!(rig.commands(8).await, commands(&again));
+    rig.answer(&[b":1\r\n", KNOWN_PLACE, KNOWN_PLACE, KNOWN_PLACE, KNOWN_PLACE]).await;
+    for accepted in missed.into_iter().chain([next, later]) {
         assert_eq!(offset(accepted).await, 7);
     }
-    assert_eq!(later.await.unwrap(), Ok(None));
+    assert_eq!(elsewhere.await.unwrap(), Ok(None));
 }
 
 #[tokio::test]
@@ -263,4 +292,81 @@ async fn an_answer_that_is_no_place_may_be_a_publication() {
     rig.commands(1).await;
     rig.answer(&[b"+OK\r\n"]).await;
     assert_eq!(accepted.await.unwrap(), Err(PublishError::Timeout));
+}
+
+const MOVED: &[u8] = b"-MOVED 5421 127.0.0.1:7001\r\n";
+const DOWN: &[u8] = b"-CLUSTERDOWN The cluster is down\r\n";
+const DONE: &[u8] = b":0\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_can_not_take_now_is_sent_again_in_order_and_held_back_behind_it() {
+    let mut rig = Rig::of(1024 * 1024, Kind::Sharded).await;
+    let (first, other) = (rig.shard("a", 1).await, rig.shard("b", 2).await);
+    assert_eq!(rig.commands(2).await, commands(&[("SPUBLISH", 1), ("SPUBLISH", 2)]));
+    let second = rig.shard("a", 3).await;
+    rig.commands(3).await;
+    rig.answer(&[DOWN, DONE]).await;
+    assert_eq!(other.await.unwrap(), Ok(None));
+    // Of the same partition nothing is sent before it, of others all.
+    let (held, free) = (rig.shard("a", 4).await, rig.shard("b", 5).await);
+    assert_eq!(rig.commands(5).await, commands(&[("SPUBLISH", 5)]));
+    rig.answer(&[DOWN, DONE]).await;
+    let again = [("SPUBLISH", 1), ("SPUBLISH", 3), ("SPUBLISH", 4)];
+    assert_eq!(rig.commands(4).await, commands(&again));
+    rig.answer(&[DONE, DONE, DONE]).await;
+    for accepted in [first, second, held, free] {
+        assert_eq!(accepted.await.unwrap(), Ok(None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_can_be_taken_is_certainly_not_published() {
+    let mut rig = Rig::of(1024 * 1024, Kind::Sharded).await;
+    let (since, accepted) = (Instant::now(), rig.shard("a", 1).await);
+    let answers = async {
+        loop {
+            rig.commands(1).await;
+            rig.answer(&[DOWN]).await;
+        }
+    };
+    let refused = tokio::select! {
+        () = answers => unreachable!(),
+        refused = accepted => refused.unwrap().unwrap_err(),
+    };
+    assert!(matches!(refused, PublishError::Unavailable(reason) if reason.contains("CLUSTERDOWN")));
+    assert!(since.elapsed() < ANSWER_WITHIN + Duration::from_millis(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moves_is_given_away_in_order_when_nothing_of_it_is_on_its_way() {
+    let mut rig = Rig::of(1024 * 1024, Kind::Sharded).await;
+    let (taken, moved) = (rig.shard("a", 1).await, rig.keep("a", 2).await);
+    rig.commands(2).await;
+    let (answer, mut answered) = oneshot::channel();
+    let partitions = [Partition::of_target(&target("a"))].into_iter().collect();
+    // Behind what was taken in.
+    let (last, other) = (rig.shard("a", 3).await, rig.shard("b", 4).await);
+    rig.withdrawals.send(Withdraw { partitions, answer }).await.unwrap();
+    rig.commands(4).await;
+    assert!(answered.try_recv().is_err(), "given away while something is on its way");
+    rig.answer(&[DONE, MOVED, DONE]).await;
+    let given: Vec<_> = answered.await.unwrap();
+    assert_eq!(rig.doubt.take_hint().unwrap().port, 7001);
+    let texts: Vec<_> = given.iter().map(|job| std::str::from_utf8(&job.payload).unwrap()).collect();
+    assert_eq!(texts, ["<2>", "<3>"]);
+    assert_eq!(taken.await.unwrap(), Ok(None));
+    assert_eq!(other.await.unwrap(), Ok(None));
+    drop(given);
+    for accepted in [moved, last] {
+        assert!(matches!(accepted.await.unwrap(), Err(PublishError::Unavailable(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_bare_publication_of_one_server_is_not_sent_again() {
+    let mut rig = Rig::new(1024 * 1024).await;
+    let accepted = rig.publish(1, 0).await;
+    rig.commands(1).await;
+    rig.answer(&[b"-LOADING Redis is loading the dataset in memory\r\n"]).await;
+    assert!(matches!(accepted.await.unwrap(), Err(PublishError::Unavailable(_))));
 }

@@ -10,7 +10,7 @@ fn question(since: Option<u64>, limit: u32, reverse: bool) -> Question {
     let query = Query { target: Target::Broadcast, since, limit, reverse };
     let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
     let metrics = Arc::new(RedisMetrics::register(&Registry::new()).unwrap());
-    Question::new(&Names::new("fanwire", 0), query, retention, metrics).0
+    Question::new(&Names::new("fanwire", 0), query, retention, metrics, Arc::default()).0
 }
 
 fn place(epoch: &str, offset: u64) -> Position {

@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::{Delivery, Feed, FeedItem, feed, metrics::RedisMetrics, redis::RedisConfig};
+use crate::{
+    Delivery, Feed, FeedItem, feed,
+    metrics::RedisMetrics,
+    partition::{Partition, Partitions},
+    redis::{interest::Interest, kind::Kind, member::MemberId, names::Names, subscriptions::Owner},
+};
 use fanwire_protocol::{Content, NodeId, Publication, Target};
 use prometheus::Registry;
 use std::time::Duration;
@@ -12,32 +17,40 @@ use tokio::{
     time::sleep,
 };
 
+fn broadcast() -> Arc<str> {
+    Names::new("fanwire", 0).broadcast()
+}
+
 /// A reader over a pipe.
 struct Rig {
     far: DuplexStream,
     sender: mpsc::Sender<FeedItem>,
     feed: Feed,
-    heartbeat: Arc<Heartbeat>,
-    shared: Arc<Shared>,
+    member: Arc<Member>,
+    doubt: Arc<Doubt>,
     came_round: oneshot::Receiver<()>,
     end: JoinHandle<End>,
 }
 
 impl Rig {
     fn new() -> Self {
-        let config = RedisConfig::single("redis://127.0.0.1", "fanwire", NodeId::from_random(1));
-        let metrics = RedisMetrics::register(&Registry::new()).unwrap();
-        Self::with(Arc::new(Shared::new(&config, 0, metrics)))
+        let metrics = Arc::new(RedisMetrics::register(&Registry::new()).unwrap());
+        let interest = Arc::new(Interest::new([(broadcast(), Partition::BROADCASTS)], Arc::clone(&metrics)));
+        interest.reroute(|_| Owner::Member(MemberId(0)));
+        let name = Names::new("fanwire", 0).heartbeat(NodeId::from_random(1), 0);
+        let member = Member::new(MemberId(0), None, name, &interest, &metrics);
+        member.window.own(Partitions::all());
+        Self::with(member)
     }
 
-    fn with(shared: Arc<Shared>) -> Self {
+    fn with(member: Arc<Member>) -> Self {
         let (near, far) = duplex(1024 * 1024);
         let (sender, feed) = feed(1);
-        let heartbeat = Arc::new(Heartbeat::new(shared.names.heartbeat(shared.node), 7));
+        let heartbeat = Arc::new(Heartbeat::new(&member.heartbeat(), Kind::Plain, 7));
         let rest = (BytesMut::new(), Replies::default());
-        let outlet = Outlet::new(sender.clone());
-        let (reader, came_round) = Reader::new(near, rest, outlet, Arc::clone(&heartbeat), Arc::clone(&shared));
-        Self { far, sender, feed, heartbeat, shared, came_round, end: tokio::spawn(reader.run()) }
+        let (outlet, doubt) = (Outlet::new(sender.clone()), Arc::<Doubt>::default());
+        let (reader, came_round) = Reader::new(near, rest, outlet, heartbeat, Arc::clone(&member), Arc::clone(&doubt));
+        Self { far, sender, feed, member, doubt, came_round, end: tokio::spawn(reader.run()) }
     }
 
     async fn message(&mut self, name: &str, payload: &[u8]) {
@@ -48,15 +61,14 @@ impl Rig {
     }
 
     async fn beat(&mut self) {
-        let (name, payload) = (Arc::clone(&self.heartbeat.name), b"7-1");
+        let (name, payload) = (self.member.heartbeat(), b"7-1");
         self.message(&name, payload).await;
     }
 
     async fn publication(&mut self, at: u64) {
         let publication = Arc::new(Publication::new(Target::Broadcast, Content::string("x")));
         let delivery = Delivery { publication, except: None, published_at: at };
-        let name = self.shared.names.broadcast();
-        self.message(&name, &envelope::encode(self.shared.node, &delivery).unwrap()).await;
+        self.message(&broadcast(), &envelope::encode(NodeId::from_random(1), &delivery).unwrap()).await;
     }
 
     async fn next(&mut self) -> Vec<u64> {
@@ -116,20 +128,20 @@ async fn a_gap_that_did_not_reach_the_feed_is_told_of_by_the_next_link() {
     (&mut first.came_round).await.unwrap();
 
     // Up, but the feed is full when it ends.
-    let mut second = Rig::with(Arc::clone(&first.shared));
+    let mut second = Rig::with(Arc::clone(&first.member));
     second.sender.try_send(FeedItem::Deliveries(Vec::new())).unwrap();
     second.beat().await;
     (&mut second.came_round).await.unwrap();
     second.end.abort();
     assert!((&mut second.end).await.unwrap_err().is_cancelled());
-    assert_eq!(first.shared.metrics.gaps.get(), 0);
+    assert_eq!(first.member.metrics.gaps.get(), 0);
 
-    let mut third = Rig::with(Arc::clone(&first.shared));
+    let mut third = Rig::with(Arc::clone(&first.member));
     third.publication(2).await;
     third.beat().await;
     assert!(matches!(third.feed.recv().await, Some(FeedItem::Gap(_))));
     assert_eq!(third.next().await, [2]);
-    assert_eq!(first.shared.metrics.gaps.get(), 1);
+    assert_eq!(first.member.metrics.gaps.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,4 +168,62 @@ async fn a_reader_whose_feed_is_gone_ends() {
     rig.feed.close();
     rig.publication(1).await;
     assert_eq!(rig.end.await.unwrap(), End::FeedClosed);
+}
+
+impl Rig {
+    async fn send(&mut self, bytes: &str) {
+        self.far.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    fn subscribe(&self) {
+        self.member.interest.link_made(self.member.id, self.member.heartbeat());
+    }
+}
+
+fn confirmation(verb: &str, name: &str) -> String {
+    format!("*3\r\n${}\r\n{verb}\r\n${}\r\n{name}\r\n:1\r\n", verb.len(), name.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_lets_go_of_or_refuses_is_a_doubt_and_no_end() {
+    let mut rig = Rig::new();
+    rig.subscribe();
+    rig.member.interest.next_batch(rig.member.id).await;
+    rig.send(&confirmation("ssubscribe", &broadcast())).await;
+    rig.send(&confirmation("sunsubscribe", &broadcast())).await;
+    rig.doubt.raised().await;
+    assert_eq!(rig.doubt.take_hint(), None);
+    rig.send("-MOVED 3894 127.0.0.1:7001\r\n").await;
+    rig.doubt.raised().await;
+    assert_eq!(rig.doubt.take_hint().unwrap().slot, 3894);
+    assert!(!rig.end.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_on_its_way_from_another_server_is_told_when_it_is_here() {
+    let mut rig = Rig::new();
+    rig.subscribe();
+    rig.beat().await;
+    (&mut rig.came_round).await.unwrap();
+    let broadcasts: Partitions = [Partition::BROADCASTS].into_iter().collect();
+    rig.member.window.arrive(std::time::Instant::now(), broadcasts);
+    rig.publication(1).await;
+    rig.beat().await;
+    rig.publication(2).await;
+    assert_eq!(rig.next().await, [1, 2]);
+
+    let batch = rig.member.interest.next_batch(rig.member.id).await;
+    for name in &batch.subscribe {
+        rig.send(&confirmation("ssubscribe", name)).await;
+    }
+    rig.publication(3).await;
+    rig.beat().await;
+    assert_eq!(rig.next().await, [3]);
+    let Some(FeedItem::Gap(gap)) = rig.feed.recv().await else { panic!("no gap") };
+    assert_eq!(gap.partitions, broadcasts);
+    rig.publication(4).await;
+    rig.beat().await;
+    rig.publication(5).await;
+    assert_eq!(rig.next().await, [4, 5]);
+    assert_eq!(rig.member.metrics.gaps.get(), 1);
 }

@@ -1,7 +1,7 @@
 
 -- KEYS[3], where there is an idempotency key: the answer to it.
 -- ARGV[3]: the beginning of the envelope. ARGV[4]: the Pub/Sub channel. ARGV[5]: how many publications are kept.
--- ARGV[6]: for how long, in ms. ARGV[7]: for how long the answer is remembered, in ms.
+-- ARGV[6]: for how long, in ms. ARGV[7]: for how long the answer is remembered, in ms. ARGV[8]: PUBLISH or SPUBLISH.
 
 if KEYS[3] then
   local answer = redis.call('GET', KEYS[3])
@@ -34,5 +34,5 @@ redis.call('PEXPIRE', KEYS[1], ARGV[6])
 if KEYS[3] then
   redis.call('SET', KEYS[3], string.format('%s.%d', epoch, offset), 'PX', ARGV[7])
 end
-redis.call('PUBLISH', ARGV[4], envelope)
+redis.call(ARGV[8], ARGV[4], envelope)
 return {epoch, offset}
