@@ -116,7 +116,9 @@ impl Interest {
 
     /// See [`Subscriptions::reroute`].
     pub(super) fn reroute(&self, to: impl Fn(Partition) -> Owner) -> Partitions {
-        self.change(|subscriptions| subscriptions.reroute(to))
+        let (held, waiters) = self.change(|subscriptions| subscriptions.reroute(to));
+        answer(waiters, &Ok(()));
+        held
     }
 
     /// Whether `member` turned out not to have the name any more.

@@ -217,8 +217,8 @@ impl<W> Subscriptions<W> {
     }
 
     /// Says where each partition lives from now on. Returns those that moved from somewhere and in which somebody holds
-    /// a subscription.
-    pub(super) fn reroute(&mut self, to: impl Fn(Partition) -> Owner) -> Partitions {
+    /// a subscription; and who waited for what turns out to be so.
+    pub(super) fn reroute(&mut self, to: impl Fn(Partition) -> Owner) -> (Partitions, Vec<W>) {
         let settled = |partition: &Partition| owner(&self.owners, Home::Partition(*partition)) != Owner::Nobody;
         let changed = |partition: &Partition| owner(&self.owners, Home::Partition(*partition)) != to(*partition);
         let changed: Partitions = Partition::every().filter(changed).collect();
@@ -227,16 +227,20 @@ impl<W> Subscriptions<W> {
         Partition::every()
             .filter(|partition| changed.contains(*partition))
             .for_each(|partition| self.set_owner(partition, to(partition)));
+        let mut waiters = Vec::new();
+        for entry in self.entries.values_mut() {
+            waiters.append(&mut entry.found(owner(&self.owners, entry.home)));
+        }
         let held = self.entries.values().filter(|entry| entry.held).filter_map(Entry::partition);
         let held = held.filter(|partition| moved.contains(*partition)).collect();
         self.check_all(|partition, _| partition.is_some_and(|partition| changed.contains(partition)));
-        held
+        (held, waiters)
     }
 
     /// `member` refused something that was sent of a slot, since it does not have that any more. What else was sent of it
     /// was refused too, unless it is confirmed before the [`pong`](Self::pong).
     pub(super) fn refused(&mut self, member: MemberId, slot: u16) {
-        self.side(member, |side| drop(side.refused.insert(slot)));
+        self.side(member, |side| side.refused.extend([slot]));
         for partition in Partition::every().filter(|partition| slot::of(*partition) == slot) {
             if self.owner(Home::Partition(partition)) == Owner::Member(member) {
                 self.set_owner(partition, Owner::Unsettled);
@@ -442,6 +446,16 @@ impl<W> Entry<W> {
     fn confirm(&mut self, member: MemberId, subscribed: bool, is_home: bool) -> Vec<W> {
         (self.at, self.in_flight) = (subscribed.then_some(member), None);
         if !subscribed || !is_home {
+            return Vec::new();
+        }
+        self.held |= !self.waiters.is_empty();
+        self.take_waiters()
+    }
+
+    /// Those who wait for what is so already, since it lives where it is subscribed.
+    fn found(&mut self, owner: Owner) -> Vec<W> {
+        let is_found = self.in_flight.is_none() && self.at.is_some_and(|at| owner == Owner::Member(at));
+        if !is_found {
             return Vec::new();
         }
         self.held |= !self.waiters.is_empty();

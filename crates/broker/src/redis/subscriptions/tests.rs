@@ -153,7 +153,7 @@ fn what_moves_is_left_here_before_it_is_joined_there() {
     s.subscribe(&name(1), home(), 1);
     s.next_batch(ONE, 256);
     s.confirmed(ONE, "c1", true);
-    let moved = s.reroute(|partition| Owner::Member(if partition == home() { TWO } else { ONE }));
+    let (moved, _) = s.reroute(|partition| Owner::Member(if partition == home() { TWO } else { ONE }));
     assert_eq!(moved, [home()].into_iter().collect());
     assert!(s.next_batch(TWO, 256).is_empty() && !s.has_arrived(TWO));
     assert!(matches!(s.subscribe(&name(1), home(), 2), Subscribed::Waiting(_)));
@@ -174,7 +174,7 @@ fn what_a_server_lets_go_of_waits_until_it_is_known_who_has_it() {
     assert_eq!(s.confirmed(ONE, "c1", false), Confirmed::Moved);
     assert!(s.next_batch(ONE, 256).is_empty());
     assert!(matches!(s.subscribe(&name(2), home(), 2), Subscribed::Waiting(_)));
-    assert_eq!(s.reroute(|_| Owner::Member(ONE)), [home()].into_iter().collect());
+    assert_eq!(s.reroute(|_| Owner::Member(ONE)), ([home()].into_iter().collect(), vec![]));
     let mut again = s.next_batch(ONE, 256).subscribe;
     again.sort();
     assert_eq!(again, [name(1), name(2)]);
@@ -267,6 +267,8 @@ enum Told {
 struct Server {
     told: VecDeque<Told>,
     said: VecDeque<Said>,
+    /// What it has said the end of, and nobody has heard of yet.
+    ending: Vec<Name>,
     actual: BTreeSet<Name>,
     linked: bool,
     accepting: bool,
@@ -356,7 +358,7 @@ impl World {
         let batch = self.subscriptions.next_batch(id(at), limit);
         for name in batch.subscribe.iter().filter(|name| name.starts_with('c')) {
             let other = &self.servers[1 - at];
-            let rest = other.said.contains(&Said::Confirmed(name.clone(), false));
+            let rest = other.ending.contains(name);
             assert!(!other.actual.contains(name) && !rest, "{name} may come from two servers");
         }
         let told = &mut self.servers[at].told;
@@ -378,10 +380,10 @@ impl World {
             return;
         }
         if subscribed {
-            server.actual.insert(name.clone())
-        } else {
-            server.actual.remove(&name)
-        };
+            server.actual.insert(name.clone());
+        } else if server.actual.remove(&name) {
+            server.ending.push(name.clone());
+        }
         server.said.push_back(Said::Confirmed(name, subscribed));
     }
 
@@ -390,6 +392,9 @@ impl World {
             Some(Said::Moved(slot)) => self.subscriptions.refused(id(at), slot),
             Some(Said::Pong) => self.subscriptions.pong(id(at)),
             Some(Said::Confirmed(name, subscribed)) => {
+                if !subscribed {
+                    self.servers[at].ending.retain(|ending| *ending != name);
+                }
                 if let Confirmed::Answers(answered) = self.subscriptions.confirmed(id(at), &name, subscribed) {
                     if !answered.is_empty() {
                         assert!(subscribed);
@@ -417,14 +422,21 @@ impl World {
     /// A slot moves to the other server; the first one lets go of what is subscribed there.
     fn relocate(&mut self, slot: usize) {
         let server = &mut self.servers[self.owners[slot]];
-        let gone = server.actual.extract_if(.., |name| name.starts_with('c') && partition(name) == slot);
-        server.said.extend(gone.map(|name| Said::Confirmed(name, false)));
+        let gone: Vec<_> =
+            server.actual.extract_if(.., |name| name.starts_with('c') && partition(name) == slot).collect();
+        server.ending.extend(gone.iter().cloned());
+        server.said.extend(gone.into_iter().map(|name| Said::Confirmed(name, false)));
         self.owners[slot] = 1 - self.owners[slot];
     }
 
     fn learn(&mut self) {
         let owners = self.owners;
-        self.subscriptions.reroute(|partition| Owner::Member(id(owners[partition.index() % 2])));
+        let (_, found) =
+            self.subscriptions.reroute(|partition| Owner::Member(id(owners[partition.index() % 2])));
+        for waiter in found {
+            let (name, _) = self.waiting.remove(&waiter).unwrap();
+            self.desired.insert(name);
+        }
     }
 
     fn answered(&mut self, waiters: Vec<usize>) {
