@@ -73,6 +73,8 @@ class RedisCluster:
             # The default, port + 10000, may be in the range of outgoing connections.
             "cluster-port": _bus_port(self._used),
             "repl-diskless-sync-delay": 0,
+            # A primary without slots stays one.
+            "cluster-allow-replica-migration": "no",
             # The servers that are left serve their slots.
             "cluster-require-full-coverage": "no",
         }

@@ -83,6 +83,8 @@ pub struct RedisMetrics {
     pub(crate) heartbeat: Histogram,
     pub(crate) received_bytes: IntCounter,
     pub(crate) invalid: IntCounter,
+    pub(crate) waiting: IntGauge,
+    pub(crate) sent: IntGauge,
     servers: IntGaugeVec,
     refusals: IntCounterVec,
 }
@@ -118,12 +120,22 @@ impl RedisMetrics {
         for code in REFUSALS {
             refusals.get_metric_with_label_values(&[code])?;
         }
+        let unanswered = IntGaugeVec::new(
+            Opts::new(
+                name("unanswered"),
+                "Publications that wait to be sent to Redis, or were sent and are not answered.",
+            ),
+            &["state"],
+        )?;
+        let unanswered = shown(registry, unanswered)?;
         let servers = IntGaugeVec::new(
             Opts::new(name("server_up"), "Whether the server, one of several, can be used: 1 or 0."),
             &["server"],
         )?;
         Ok(Self {
             common: BrokerMetrics::register(registry)?,
+            waiting: unanswered.get_metric_with_label_values(&["waiting"])?,
+            sent: unanswered.get_metric_with_label_values(&["sent"])?,
             servers: shown(registry, servers)?,
             refusals,
             reconnects: counter(registry, "reconnects_total", "Attempts to make the link to the broker again.")?,
@@ -210,6 +222,11 @@ mod tests {
         metrics.published::<()>(&Err(PublishError::Timeout), Duration::from_secs(2));
         metrics.history::<()>(&Err(ReadError::Timeout), Duration::from_secs(2));
         metrics.gap(Duration::from_millis(1500));
+        metrics.refused("MOVED");
+        metrics.refused("WHATEVER");
+        metrics.server_up("a:1", true);
+        metrics.server_up("b:1", true);
+        metrics.server_gone("b:1");
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
             "fanwire_broker_publish_seconds_count{result=\"acknowledged\"} 1",
@@ -218,9 +235,15 @@ mod tests {
             "fanwire_broker_history_seconds_count{result=\"timeout\"} 1",
             "fanwire_broker_gaps_total 1",
             "fanwire_broker_gap_seconds_total 1.5",
+            "fanwire_broker_refusals_total{code=\"MOVED\"} 1",
+            "fanwire_broker_refusals_total{code=\"other\"} 1",
+            "fanwire_broker_refusals_total{code=\"OOM\"} 0",
+            "fanwire_broker_server_up{server=\"a:1\"} 1",
+            "fanwire_broker_unanswered{state=\"waiting\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("b:1"));
     }
 
     #[test]

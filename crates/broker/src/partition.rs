@@ -19,8 +19,9 @@ impl Partition {
 
     /// Where a channel lives.
     pub(crate) fn of(channel: &ChannelName) -> Self {
-        // The remainder is below 1,024.
-        Self((crc32fast::hash(channel.as_str().as_bytes()) % u32::from(CHANNELS)) as u16)
+        let remainder = crc32fast::hash(channel.as_str().as_bytes()) % u32::from(CHANNELS);
+        // It is below 1,024.
+        Self(u16::try_from(remainder).unwrap_or_default())
     }
 
     /// Where what is published to `target` lives.

@@ -102,7 +102,7 @@ fn returned(mut job: Job, again: Again, reason: String, doubt: &Doubt) -> Outcom
         Again::Later => doubt.raise(),
         Again::Unknown => {}
     }
-    Outcome::Returned { job, reason, pause }
+    Outcome::Returned { job: Box::new(job), reason, pause }
 }
 
 fn outcome(reply: Value, is_kept: bool) -> Result<Option<Position>, PublishError> {

@@ -154,7 +154,7 @@ impl Cluster {
             if !is_there(&old) && topology.primaries().contains(&address) {
                 let new = names.heartbeat(*node, variant(*node, topology, address));
                 member.rename_heartbeat(new.clone());
-                member.interest.rename(member.id, &old, new);
+                member.interest.rename(member.id, &old, &new);
             }
         }
     }

@@ -105,7 +105,7 @@ impl Interest {
     }
 
     /// What is about `member` alone is called `new` from now on.
-    pub(super) fn rename(&self, member: MemberId, old: &Name, new: Name) {
+    pub(super) fn rename(&self, member: MemberId, old: &Name, new: &Name) {
         self.change(|subscriptions| subscriptions.rename(member, old, new));
     }
 

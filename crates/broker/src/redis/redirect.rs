@@ -56,22 +56,22 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(code: &str, rest: Option<&str>, expected: Option<Again>) {
-        assert_eq!(Again::read(code, rest), expected);
+    fn check(code: &str, rest: Option<&str>, expected: Option<&Again>) {
+        assert_eq!(Again::read(code, rest).as_ref(), expected);
     }
 
     #[test]
     fn what_had_no_effect_is_told_apart() {
         let redirect = |host: &str| Again::Elsewhere(Redirect { slot: 3999, host: host.to_owned(), port: 6381 });
-        check("MOVED", Some("3999 127.0.0.1:6381"), Some(redirect("127.0.0.1")));
-        check("MOVED", Some("3999 :6381"), Some(redirect("")));
-        check("MOVED", Some("3999 ?:6381"), Some(redirect("")));
-        check("MOVED", Some("3999 fe80::1:6381"), Some(redirect("fe80::1")));
-        check("MOVED", Some("nonsense"), Some(Again::Later));
-        check("MOVED", None, Some(Again::Later));
-        check("NOSCRIPT", Some("No matching script."), Some(Again::Unknown));
+        check("MOVED", Some("3999 127.0.0.1:6381"), Some(&redirect("127.0.0.1")));
+        check("MOVED", Some("3999 :6381"), Some(&redirect("")));
+        check("MOVED", Some("3999 ?:6381"), Some(&redirect("")));
+        check("MOVED", Some("3999 fe80::1:6381"), Some(&redirect("fe80::1")));
+        check("MOVED", Some("nonsense"), Some(&Again::Later));
+        check("MOVED", None, Some(&Again::Later));
+        check("NOSCRIPT", Some("No matching script."), Some(&Again::Unknown));
         for later in ["ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN"] {
-            check(later, Some("text"), Some(Again::Later));
+            check(later, Some("text"), Some(&Again::Later));
         }
         for other in ["ERR", "NOPERM", "OOM", "READONLY", "CROSSSLOT"] {
             check(other, None, None);

@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     Published(Name),
     /// Redis did nothing.
     Returned {
-        job: Job,
+        job: Box<Job>,
         /// What Redis said.
         reason: String,
         /// How long to wait before it is sent again.
@@ -50,7 +50,7 @@ impl Strays {
                     self.stop(&[job.partition].into_iter().collect(), launched);
                     self.not_before = self.not_before.max(Some(now + pause));
                     self.reason = reason;
-                    self.returned.push(job);
+                    self.returned.push(*job);
                 }
             }
         }

@@ -196,14 +196,14 @@ impl<W> Subscriptions<W> {
     }
 
     /// What is about `member` alone is called `new` from now on, since the server does not have `old` any more.
-    pub(super) fn rename(&mut self, member: MemberId, old: &Name, new: Name) {
+    pub(super) fn rename(&mut self, member: MemberId, old: &Name, new: &Name) {
         if let Some(entry) = self.entries.remove(old) {
             self.side(member, |side| {
                 side.in_flight -= usize::from(entry.in_flight.is_some());
                 side.confirmed -= usize::from(entry.at.is_some());
             });
             self.entries.insert(new.clone(), Entry { held: true, ..Entry::new(Home::Member(member)) });
-            self.check(&new);
+            self.check(new);
         }
     }
 

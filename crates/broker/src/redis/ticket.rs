@@ -2,6 +2,7 @@
 
 use crate::{Accepted, PublishError, metrics::RedisMetrics};
 use fanwire_protocol::Position;
+use prometheus::IntGauge;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -21,6 +22,7 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn new(metrics: Arc<RedisMetrics>) -> (Self, Accepted) {
         let (answer, accepted) = oneshot::channel();
+        metrics.waiting.inc();
         (Self { answer: Some(answer), since: Instant::now(), sent: false, metrics }, accepted)
     }
 
@@ -31,12 +33,16 @@ impl Ticket {
 
     /// The publication is about to be handed to a connection.
     pub(super) fn mark_sent(&mut self) {
+        self.count().dec();
         self.sent = true;
+        self.count().inc();
     }
 
     /// Redis has certainly not taken it.
     pub(super) fn mark_unsent(&mut self) {
+        self.count().dec();
         self.sent = false;
+        self.count().inc();
     }
 
     /// Redis refused it, with an error of this code.
@@ -56,8 +62,13 @@ impl Ticket {
         error
     }
 
+    fn count(&self) -> &IntGauge {
+        if self.sent { &self.metrics.sent } else { &self.metrics.waiting }
+    }
+
     fn send(&mut self, outcome: Result<Option<Position>, PublishError>) {
         let Some(answer) = self.answer.take() else { return };
+        self.count().dec();
         self.metrics.published(&outcome, self.since.elapsed());
         // One who has gone needs no answer.
         let _ = answer.send(outcome);
@@ -107,7 +118,9 @@ mod tests {
         let (mut sent, accepted) = ticket();
         sent.mark_sent();
         let metrics = Arc::clone(&sent.metrics);
+        assert_eq!((metrics.waiting.get(), metrics.sent.get()), (0, 1));
         sent.settle(Ok(None));
+        assert_eq!((metrics.waiting.get(), metrics.sent.get()), (0, 0));
         assert_eq!(accepted.await.unwrap(), Ok(None));
         assert_eq!(Arc::strong_count(&metrics), 1);
     }

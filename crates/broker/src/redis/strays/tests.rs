@@ -34,7 +34,7 @@ impl Rig {
     }
 
     fn returned(&mut self, n: usize, launched: u64) {
-        let outcome = Outcome::Returned { job: self.job(n), reason: "it was DOWN".to_owned(), pause: PAUSE };
+        let outcome = Outcome::Returned { job: Box::new(self.job(n)), reason: "it was DOWN".to_owned(), pause: PAUSE };
         self.strays.take(vec![outcome], launched, self.now);
     }
 

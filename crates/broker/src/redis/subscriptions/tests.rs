@@ -206,7 +206,7 @@ fn a_lost_link_takes_nothing_along_that_is_on_its_way_elsewhere() {
 #[test]
 fn what_is_about_a_server_alone_can_be_renamed() {
     let mut s = linked();
-    s.rename(ONE, &"own1".into(), "new".into());
+    s.rename(ONE, &"own1".into(), &"new".into());
     assert_eq!(s.next_batch(ONE, 256).subscribe, [Name::from("new")]);
     s.confirmed(ONE, "own1", false);
     s.confirmed(ONE, "new", true);
@@ -431,8 +431,7 @@ impl World {
 
     fn learn(&mut self) {
         let owners = self.owners;
-        let (_, found) =
-            self.subscriptions.reroute(|partition| Owner::Member(id(owners[partition.index() % 2])));
+        let (_, found) = self.subscriptions.reroute(|partition| Owner::Member(id(owners[partition.index() % 2])));
         for waiter in found {
             let (name, _) = self.waiting.remove(&waiter).unwrap();
             self.desired.insert(name);
