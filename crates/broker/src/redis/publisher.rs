@@ -84,7 +84,7 @@ impl Publisher {
     pub(super) async fn run(mut self) -> String {
         loop {
             self.launch();
-            let room = MAX_JOBS.saturating_sub(self.next.len());
+            let room = if self.strays.has_room() { MAX_JOBS.saturating_sub(self.next.len()) } else { 0 };
             let (due, again) = (self.due(), self.strays.ready_at(self.answered));
             tokio::select! {
                 biased;

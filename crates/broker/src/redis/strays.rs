@@ -7,7 +7,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many publications may be held back for others that must go first.
+/// How many publications may be held back for others that must go first, before no more are taken in.
 const MAX_HELD: usize = 1_024;
 
 /// What became of a publication that was sent.
@@ -70,14 +70,12 @@ impl Strays {
             return;
         }
         let astray = self.astray;
-        for job in jobs.extract_if(.., |job| astray.contains(job.partition)) {
-            if self.held.len() < MAX_HELD {
-                self.held.push(job);
-            } else {
-                // The answer has gone its own way.
-                let _ = job.ticket.refuse("too many publications wait for the server that has their channels");
-            }
-        }
+        self.held.extend(jobs.extract_if(.., |job| astray.contains(job.partition)));
+    }
+
+    /// Whether more may be taken in that may have to be held back.
+    pub(super) fn has_room(&self) -> bool {
+        self.held.len() < MAX_HELD
     }
 
     /// When they can be sent again, `answered` batches having been answered by now; none while that must not be.

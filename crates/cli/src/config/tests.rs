@@ -446,6 +446,38 @@ fn the_settings_of_redis_fit_together() {
 }
 
 #[test]
+fn the_settings_of_several_servers_fit_together() {
+    let flags = |flags| Case { flags, ..Case::default() };
+    for mode in ["spread", "cluster"] {
+        let of = |flag: (&'static str, &'static str)| [("--set", "redis.mode", mode), ("--set", flag.0, flag.1)];
+        let check_wrong = |flag, expected: &str| check_wrong(&flags(&of(flag)), &[expected]);
+        check_wrong(
+            ("redis.url", "redis://r"),
+            r#"redis.url = "redis://r" (flag --set): is for redis.mode = "single"; redis.urls names the servers"#,
+        );
+        check_wrong(("redis.master", "main"), r#"redis.master = "main" (flag --set): is for redis.mode = "sentinel""#);
+        check_wrong(
+            ("redis.urls", "redis://:hunter2@a,redis://A:6379"),
+            r#"redis.urls = ["redis://:***@a", "redis://A:6379"] (flag --set): the servers number 1 and 2 are the same; expected each once"#,
+        );
+    }
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "spread")]),
+        &["redis.urls = [] (default): names no server; expected all over which to spread"],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "cluster")]),
+        &["redis.urls = [] (default): names no server; expected some of the cluster's"],
+    );
+    check_wrong(
+        &flags(&[("--set", "redis.mode", "cluster"), ("--set", "redis.urls", "redis://a/1")]),
+        &[
+            r#"redis.urls = ["redis://a/1"] (flag --set): a Redis Cluster has database 0 only; expected URLs without another"#,
+        ],
+    );
+}
+
+#[test]
 fn sentinels_are_taken_with_their_secrets_hidden() {
     let variables = [
         ("FANWIRE_REDIS__MODE", "sentinel"),
