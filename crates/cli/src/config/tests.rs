@@ -449,8 +449,10 @@ fn the_settings_of_redis_fit_together() {
 fn the_settings_of_several_servers_fit_together() {
     let flags = |flags| Case { flags, ..Case::default() };
     for mode in ["spread", "cluster"] {
-        let of = |flag: (&'static str, &'static str)| [("--set", "redis.mode", mode), ("--set", flag.0, flag.1)];
-        let check_wrong = |flag, expected: &str| check_wrong(&flags(&of(flag)), &[expected]);
+        let check_wrong = |(key, value): (&str, &str), expected: &str| {
+            let flags = [("--set", "redis.mode", mode), ("--set", key, value)];
+            check_wrong(&Case { flags: &flags, ..Case::default() }, &[expected]);
+        };
         check_wrong(
             ("redis.url", "redis://r"),
             r#"redis.url = "redis://r" (flag --set): is for redis.mode = "single"; redis.urls names the servers"#,
