@@ -18,6 +18,8 @@ QUIET = {
     "fanwire_accept_dropped_total": "takes thousands of connections beyond the limit at once",
     "fanwire_accept_errors_total": "takes a machine without file descriptors",
     "fanwire_broker_invalid_envelopes_total": "takes messages that no node would write",
+    "fanwire_broker_refusals_total": "takes a Redis that refuses publications",
+    "fanwire_broker_unanswered": "takes a moment at which publications are on their way",
     "fanwire_log_lines_dropped_total": "takes a log that nobody reads",
     "fanwire_session_panics_total": "takes a bug",
 }
