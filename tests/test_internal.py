@@ -85,6 +85,7 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
         outbox__kernel="32KiB",
         close__timeout="300ms",
         namespaces__kept__history__size=2,
+        namespaces__room__presence="true",
     )
     seen: set[str] = set()
 
@@ -96,6 +97,7 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
     async with native(node) as one, native(node, MessagePack) as two, plain(node) as three:
         for client in (one, two):
             await client.ok("subscribe", channel="news")
+        await one.ok("subscribe", channel="room:1")
         await one.ok("publish", channel="news", content=1)
         await three.broadcast("x")
         await one.refused("unknown_command", "shout")
@@ -116,6 +118,7 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
         redis.kill()
         await until(lambda: not node.ready(), "readiness lost")
         await one.refused("broker_unavailable", "publish", channel="news", content=1)
+        await until(lambda: node.metrics().value("fanwire_presence_failures_total") > 0, "no sign of life")
         redis.start()
         await until(node.ready, "readiness")
         for number in range(2):

@@ -1,9 +1,12 @@
 //! What the node asks of a broker.
 
+mod presence;
+
 use crate::partition::Partitions;
 pub use fanwire_protocol::Delivery;
 use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
 use futures_util::future::BoxFuture;
+pub use presence::{Answered, Change, Changed, Changes, Counts, DeadNode, MAX_CHANGES, Members, Roll, Shown, Standing};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -138,7 +141,7 @@ pub struct Page {
     pub complete: bool,
 }
 
-/// Why a history could not be read.
+/// Why a history, or who is on a channel, could not be read, or a change of that was perhaps not made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// The link to the broker is down.
@@ -174,6 +177,28 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Reads a part of a history, within 2 s. Whatever was acknowledged before the call is in it, if it is kept.
     fn history(&self, query: Query, retention: Retention) -> BoxFuture<'static, Result<Page, ReadError>>;
+
+    /// Carries out changes of this node's members, each once, within 2 s. Joins and leaves come in the order in which they
+    /// are carried out with all that is published to the channel; the member itself is left out. After an error any part
+    /// may have been carried out, or may yet be, and it does no harm to ask again. A node whose members are to outlast no
+    /// failure of its own [shows that it lives](Self::show_life) before it asks for the first.
+    fn change_members(&self, changes: Changes) -> Answered<Changed>;
+
+    /// Reads who is on a channel, on any node, within 2 s.
+    fn members(&self, roll: Roll) -> Answered<Members>;
+
+    /// Counts who is on a channel without reading them, within 2 s.
+    fn count_members(&self, channel: &ChannelName) -> Answered<Counts>;
+
+    /// Shows the other nodes that this one lives, within 4 s; to be asked every 2 s, and whenever the link has come up.
+    fn show_life(&self) -> Answered<Shown>;
+
+    /// Removes the members of a dead node and tells their leaves, each once, whoever does it too; returns how many it
+    /// were. `at` is now, in microseconds since the Unix epoch. When that fails, a node will be told to do it again.
+    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<u64>;
+
+    /// This node has no members any more, and does not show that it lives any longer.
+    fn resign(&self) -> Answered<()>;
 
     /// Whether all of the broker can be used, as it changes.
     fn link(&self) -> watch::Receiver<LinkState>;

@@ -1,15 +1,22 @@
-//! What nodes write to each other: one publication as a MessagePack map.
+//! What nodes write to each other: one publication, or that a member came or went, as a MessagePack map.
 //!
 //! | key | what | present |
 //! | --- | --- | --- |
-//! | `v` | version, [`VERSION`] | always |
+//! | `v` | version: 1 of a publication, 2 of a change | always |
 //! | `n` | the publishing node | always |
-//! | `x` | the connection to leave out: `[node, sequence]` | where there is one |
+//! | `x` | the connection to leave out, of a change the member: `[node, sequence]` | where there is one |
 //! | `t` | when it was published, in microseconds since the Unix epoch | always |
 //! | `c` | the channel | absent from a broadcast |
-//! | `k` | how the content is encoded: 0 JSON, 1 MessagePack, 2 binary | always |
-//! | `d` | the content, as bytes | always |
+//! | `k` | how the content is encoded: 0 JSON, 1 MessagePack, 2 binary | always, of a change where the member has info |
+//! | `d` | the content, of a change the member's info, as bytes | as `k` |
 //! | `o`, `e` | offset and epoch in the history of the channel, or of the broadcasts | where there is history |
+//! | `u` | the member's user | in a change, where there is one |
+//! | `p` | what the member did: 1 it came, 2 it went | in a change |
+//! | `f` | whether its user came or went with it | in a change |
+//!
+//! A change has another version because older nodes, which don't know `p`, would pass it on as a publication. What stays
+//! the same of a member is its [`record`], which is kept at Redis; behind it stand [`circumstances`] and then `p` and `f`,
+//! which only Redis knows.
 //!
 //! A place is known only where it is given. So `o` and `e` stand last: a node writes the [`beginning`], and who gives
 //! the place appends it.
@@ -17,18 +24,28 @@
 //! Old and new nodes meet during a rolling upgrade. So unknown keys are skipped, keys are never given another meaning,
 //! and the version grows only when nodes of the older one must not read on.
 
+mod member;
+
+pub use member::{circumstances, ending, member, record};
+
 use crate::Delivery;
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, Epoch, NodeId, Position, Publication, Target, channel::InvalidChannelName,
-    content::ContentKind, position::InvalidEpoch,
+    ChangeKind, ChannelName, ConnectionId, Content, Epoch, Member, MemberChange, NodeId, Position, Publication, Target,
+    UserId, channel::InvalidChannelName, content::ContentKind, member::InvalidUserId, position::InvalidEpoch,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The newest version that this node reads, and the one that it writes.
-pub const VERSION: u32 = 1;
+/// The newest version that this node reads.
+pub const VERSION: u32 = CHANGE;
+
+/// The version of publications.
+const PUBLICATION: u32 = 1;
+
+/// The version of what tells that a member came or went.
+const CHANGE: u32 = 2;
 
 /// A publication as one node writes it to all.
 #[derive(Debug, Clone)]
@@ -57,6 +74,15 @@ pub enum InvalidEnvelope {
     /// An encoding of content that this node does not know.
     #[error("{0} is no kind of content: 0, 1 and 2 are")]
     Kind(u8),
+    /// The user has no valid id.
+    #[error("no user: {0}")]
+    User(#[from] InvalidUserId),
+    /// Nothing that a member does.
+    #[error("{0} is nothing that a member does: 1 and 2 are")]
+    Change(u8),
+    /// A change that says not of whom, or on which channel.
+    #[error("a change without a member, or without a channel")]
+    Memberless,
     /// The epoch has no valid name.
     #[error("no epoch: {0}")]
     Epoch(#[from] InvalidEpoch),
@@ -73,7 +99,7 @@ pub enum InvalidEnvelope {
 pub fn encode(origin: NodeId, delivery: &Delivery) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let (kind, data) = delivery.publication.content.parts();
     let outgoing = Outgoing {
-        v: VERSION,
+        v: PUBLICATION,
         n: origin.get(),
         x: delivery.except,
         t: delivery.published_at,
@@ -120,21 +146,16 @@ pub fn decode(bytes: &Bytes) -> Result<Envelope, InvalidEnvelope> {
         Some(name) => Target::Channel(ChannelName::parse(name)?),
         None => Target::Broadcast,
     };
-    let content = Content::from_parts(kind(incoming.k)?, bytes.slice_ref(incoming.d))
-        .map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
-    let publication = Publication::new(target, content);
-    let publication = match incoming.o.zip(incoming.e) {
-        Some((offset, epoch)) => publication.at(Position { epoch: Epoch::parse(epoch)?, offset }),
-        None => publication,
+    let content = incoming.content(bytes)?;
+    let except = incoming.x.map(|(n, sequence)| node(n).map(|n| ConnectionId(n, sequence))).transpose()?;
+    let publication = match (v, target, content) {
+        (CHANGE, Target::Channel(channel), info) => Publication::of_change(channel, incoming.change(except, info)?),
+        (CHANGE, Target::Broadcast, _) => return Err(InvalidEnvelope::Memberless),
+        (_, target, Some(content)) => incoming.placed(Publication::new(target, content))?,
+        (_, _, None) => return Err(InvalidEnvelope::Content("there is none".to_owned())),
     };
-    Ok(Envelope {
-        origin: node(incoming.n)?,
-        delivery: Delivery {
-            publication: Arc::new(publication),
-            except: incoming.x.map(|(n, sequence)| node(n).map(|n| ConnectionId(n, sequence))).transpose()?,
-            published_at: incoming.t,
-        },
-    })
+    let delivery = Delivery { publication: Arc::new(publication), except, published_at: incoming.t };
+    Ok(Envelope { origin: node(incoming.n)?, delivery })
 }
 
 /// How deep what is under unknown keys may be nested. rmp-serde's own limit is deeper than a stack in a debug build.
@@ -187,14 +208,43 @@ struct Incoming<'a> {
     x: Option<(u64, u64)>,
     t: u64,
     c: Option<&'a str>,
-    k: u8,
-    d: &'a [u8],
+    k: Option<u8>,
+    d: Option<&'a [u8]>,
     o: Option<u64>,
     e: Option<&'a str>,
+    u: Option<&'a str>,
+    p: Option<u8>,
+    f: Option<bool>,
+}
+
+impl Incoming<'_> {
+    fn content(&self, bytes: &Bytes) -> Result<Option<Content>, InvalidEnvelope> {
+        let Some((number, data)) = self.k.zip(self.d) else { return Ok(None) };
+        let content = Content::from_parts(kind(number)?, bytes.slice_ref(data));
+        content.map(Some).map_err(|error| InvalidEnvelope::Content(error.to_string()))
+    }
+
+    fn placed(&self, publication: Publication) -> Result<Publication, InvalidEnvelope> {
+        Ok(match self.o.zip(self.e) {
+            Some((offset, epoch)) => publication.at(Position { epoch: Epoch::parse(epoch)?, offset }),
+            None => publication,
+        })
+    }
+
+    fn change(&self, member: Option<ConnectionId>, info: Option<Content>) -> Result<MemberChange, InvalidEnvelope> {
+        let kind = match self.p.unwrap_or_default() {
+            1 => ChangeKind::Join,
+            2 => ChangeKind::Leave,
+            unknown => return Err(InvalidEnvelope::Change(unknown)),
+        };
+        let connection = member.ok_or(InvalidEnvelope::Memberless)?;
+        let user = self.u.map(UserId::parse).transpose()?;
+        Ok(MemberChange { kind, member: Member { connection, user, info }, with_user: self.f.unwrap_or_default() })
+    }
 }
 
 fn node(number: u64) -> Result<NodeId, InvalidEnvelope> {
-    if number < NodeId::LIMIT { Ok(NodeId::from_random(number)) } else { Err(InvalidEnvelope::Node(number)) }
+    NodeId::new(number).ok_or(InvalidEnvelope::Node(number))
 }
 
 fn number(kind: ContentKind) -> u8 {

@@ -2,15 +2,18 @@
 
 mod answers;
 mod archive;
+mod members;
 mod schedule;
 
 use crate::{
-    Accepted, Broker, Delivery, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention,
-    SubscribeError, feed, metrics::BrokerMetrics,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Delivery, Feed, FeedItem, LinkState, Members, Page,
+    PublishError, Publishing, Query, ReadError, Retention, Roll, Shown, Standing, SubscribeError, feed,
+    metrics::BrokerMetrics,
 };
 use archive::Archive;
 use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
+use members::Roster;
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,6 +42,7 @@ struct Shared {
     feed: mpsc::Sender<FeedItem>,
     subscribed: Mutex<HashSet<ChannelName>>,
     archive: Mutex<Archive>,
+    roster: Mutex<Roster>,
     metrics: BrokerMetrics,
 }
 
@@ -47,8 +51,8 @@ impl MemoryBroker {
     pub fn start(metrics: BrokerMetrics) -> (Arc<Self>, Feed) {
         let (sender, receiver) = feed(CAPACITY);
         metrics.link_up.set(1);
-        let shared =
-            Arc::new(Shared { feed: sender, subscribed: Mutex::default(), archive: Mutex::default(), metrics });
+        let (subscribed, archive, roster) = Default::default();
+        let shared = Arc::new(Shared { feed: sender, subscribed, archive, roster, metrics });
         (Arc::new(Self { shared, link: watch::Sender::new(LinkState::Up) }), receiver)
     }
 
@@ -61,17 +65,34 @@ impl MemoryBroker {
 
 impl Shared {
     async fn publish(&self, publishing: Publishing) -> Result<Option<Position>, PublishError> {
-        let unavailable = |reason: &str| PublishError::Unavailable(reason.to_owned());
-        let room = match timeout(PATIENCE, self.feed.reserve()).await {
-            Ok(room) => room.map_err(|_| unavailable("the node is stopping"))?,
-            Err(_) => return Err(unavailable("the node is behind; try again later")),
-        };
+        let room = self.room().await.map_err(|reason| PublishError::Unavailable(reason.to_owned()))?;
         let Publishing { delivery, retention, idempotency_key } = publishing;
         let Some(retention) = retention else {
             self.deliver(delivery, room);
             return Ok(None);
         };
         Ok(Some(self.keep(&delivery, retention, idempotency_key, room)))
+    }
+
+    /// Room for an item of the feed; or why there is none.
+    async fn room(&self) -> Result<mpsc::Permit<'_, FeedItem>, &'static str> {
+        match timeout(PATIENCE, self.feed.reserve()).await {
+            Ok(room) => room.map_err(|_| "the node is stopping"),
+            Err(_) => Err("the node is behind; try again later"),
+        }
+    }
+
+    async fn change_members(&self, changes: Changes) -> Result<Changed, ReadError> {
+        let room = self.room().await.map_err(|reason| ReadError::Unavailable(reason.to_owned()))?;
+        let wanted = self.subscribed().contains(&changes.channel);
+        // Held until all is in the feed: the order there is that of the changes.
+        let mut roster = self.roster();
+        let (changed, deliveries) = roster.change(changes);
+        if wanted && !deliveries.is_empty() {
+            self.metrics.received.inc_by(deliveries.len() as u64);
+            room.send(FeedItem::Deliveries(deliveries));
+        }
+        Ok(changed)
     }
 
     fn keep(
@@ -107,6 +128,11 @@ impl Shared {
     fn subscribed(&self) -> MutexGuard<'_, HashSet<ChannelName>> {
         // A set is never left half changed.
         self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        // Nothing in there panics.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn archive(&self) -> MutexGuard<'_, Archive> {
@@ -147,6 +173,32 @@ impl Broker for MemoryBroker {
             shared.metrics.history(&outcome, since.elapsed());
             outcome
         })
+    }
+
+    fn change_members(&self, changes: Changes) -> Answered<Changed> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.change_members(changes).await })
+    }
+
+    fn members(&self, roll: Roll) -> Answered<Members> {
+        Box::pin(ready(Ok(self.shared.roster().members(&roll))))
+    }
+
+    fn count_members(&self, channel: &ChannelName) -> Answered<Counts> {
+        Box::pin(ready(Ok(self.shared.roster().counts(channel))))
+    }
+
+    fn show_life(&self) -> Answered<Shown> {
+        Box::pin(ready(Ok(Shown { standing: Standing::Kept, dead: Vec::new() })))
+    }
+
+    /// There is no other node.
+    fn remove_members(&self, _: DeadNode, _: u64) -> Answered<u64> {
+        Box::pin(ready(Ok(0)))
+    }
+
+    fn resign(&self) -> Answered<()> {
+        Box::pin(ready(Ok(())))
     }
 
     fn link(&self) -> watch::Receiver<LinkState> {

@@ -32,6 +32,11 @@ impl Partition {
         }
     }
 
+    /// Those of channels, in order.
+    pub(crate) fn of_channels() -> impl Iterator<Item = Self> {
+        (0..CHANNELS).map(Self)
+    }
+
     /// All there are, in order.
     pub(crate) fn every() -> impl Iterator<Item = Self> {
         (0..=CHANNELS).map(Self)

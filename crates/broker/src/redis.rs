@@ -4,6 +4,7 @@
 //! publish ── route ── gate ── publisher ══ publishing connection ══ Redis ══ subscriber link ══ reader ── outlet ── feed
 //!                             heartbeat ══╯                         ║ ╰═════ writer ── interest ── subscribe
 //! history ── route ── gate ── histories ════ reading connection ════╝
+//! members ──╯
 //! ```
 //!
 //! Redis is one server or several. Behind the route there is a member for each that has something, with a link of its
@@ -12,9 +13,11 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `access` | the way to Redis, checked, and which server is to be used now |
+//! | `asking` | what is asked on the reading connection |
 //! | `backoff` | how long to wait before the link is made again |
 //! | `batch` | publications that are sent together |
 //! | `cluster` | the servers of a Redis Cluster, as they come, go and move what they have |
+//! | `call` | a script or a command about members |
 //! | `connect` | the two connections of a link |
 //! | `dialogue` | one question, one answer: how a connection begins |
 //! | `doubt` | who finds out what has moved, and how they are told |
@@ -22,17 +25,19 @@
 //! | `endpoint` | a place where a server is, and how to log in there |
 //! | `gate` | the way to what works for the link that is up |
 //! | `heartbeat` | what shows that a link works all the way round |
-//! | `histories` | reading histories |
+//! | `histories` | reading histories, and asking about members |
 //! | `inspect` | trying whether a node could work with a Redis |
 //! | `interest` | subscriptions, shared by those who want and the link that provides |
 //! | `job` | a publication that is to be sent |
 //! | `keep` | how a publication is kept |
 //! | `kind` | which kind of Pub/Sub a server is used with |
+//! | `life` | whether this node's members are where they belong |
 //! | `link` | making the link, watching it, and making it again |
 //! | `member` | one server of those that join the nodes |
 //! | `moves` | how partitions go from server to server |
 //! | `names` | names of Redis keys and channels |
 //! | `outlet` | from the reader into the feed |
+//! | `presence` | what Redis is asked about members |
 //! | `publisher` | publishing, in order |
 //! | `question` | a part of a history that is asked for |
 //! | `reader`, `writer` | the halves of the subscriber link |
@@ -40,6 +45,7 @@
 //! | `refusal` | what Redis refuses, and what helps |
 //! | `reply` | what Redis says on the subscriber link |
 //! | `rights` | what a node's user must be allowed to do |
+//! | `roster` | members as Redis has them |
 //! | `route` | which server has what |
 //! | `scout` | asking a Redis Cluster which server has what |
 //! | `script` | what Redis runs, and when an epoch begins |
@@ -59,8 +65,10 @@
 //! | `window` | since when messages may have been lost |
 
 mod access;
+mod asking;
 mod backoff;
 mod batch;
+mod call;
 mod cluster;
 mod connect;
 mod dialogue;
@@ -75,11 +83,13 @@ mod interest;
 mod job;
 mod keep;
 mod kind;
+mod life;
 mod link;
 mod member;
 mod moves;
 mod names;
 mod outlet;
+mod presence;
 mod publisher;
 mod question;
 mod reader;
@@ -87,6 +97,7 @@ mod redirect;
 mod refusal;
 mod reply;
 mod rights;
+mod roster;
 mod route;
 mod scout;
 mod script;
@@ -112,10 +123,12 @@ pub use settings::{InvalidRedisConfig, RedisConfig, RedisServers};
 pub use tls::{InvalidTls, TlsFiles};
 
 use crate::{
-    Accepted, Broker, Feed, FeedItem, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention,
-    SubscribeError, envelope, feed, metrics::RedisMetrics, partition::Partition,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Feed, FeedItem, LinkState, Members, Page,
+    PublishError, Publishing, Query, ReadError, Retention, Roll, Shown, SubscribeError, envelope, feed,
+    metrics::RedisMetrics, partition::Partition,
 };
 use access::{Access, Servers};
+use asking::{Asking, Unanswered};
 use cluster::Cluster;
 use doubt::Doubt;
 use endpoint::Endpoint;
@@ -124,17 +137,18 @@ use futures_util::future::{BoxFuture, join_all};
 use interest::Interest;
 use job::Job;
 use keep::Keep;
+use life::Life;
 use link::Link;
 use member::{Member, MemberId};
 use names::Names;
-use question::{Question, Unread};
+use question::Question;
 use reply::MAX_PAYLOAD;
 use route::{Route, Way};
 use std::{sync::Arc, time::Duration};
 use ticket::{ANSWER_WITHIN, Ticket};
 use tokio::{
-    sync::{mpsc, watch as state},
-    time::{Instant, sleep, timeout_at},
+    sync::{mpsc, oneshot, watch as state},
+    time::{Instant, sleep, timeout},
 };
 
 /// How many items the feed holds. A few keep the reader busy; more would only be older when they are relayed.
@@ -163,6 +177,7 @@ struct Shared {
     route: Route,
     doubt: Arc<Doubt>,
     interest: Arc<Interest>,
+    life: Arc<Life>,
     metrics: Arc<RedisMetrics>,
 }
 
@@ -197,6 +212,7 @@ impl Shared {
             route: Route::new(Arc::clone(&metrics)),
             doubt: Arc::default(),
             interest: Arc::new(Interest::new(always, Arc::clone(&metrics))),
+            life: Arc::default(),
             names,
             metrics,
         }
@@ -272,27 +288,41 @@ impl Shared {
         Job { name: self.names.target(target), partition: Partition::of_target(target), payload, keep, ticket }
     }
 
-    /// Asks until it is answered by the server that has what is asked about, or `deadline` is over.
-    async fn read(&self, query: Query, retention: Retention, deadline: Instant) -> Result<Page, ReadError> {
+    /// Reads a part of a history, within 2 s.
+    async fn read(&self, query: Query, retention: Retention) -> Result<Page, ReadError> {
+        let asking = || {
+            let (metrics, doubt) = (Arc::clone(&self.metrics), Arc::clone(&self.doubt));
+            Question::new(&self.names, query.clone(), retention, metrics, doubt)
+        };
+        self.ask(Partition::of_target(&query.target), asking).await
+    }
+
+    /// Asks until it is answered by the server that has `partition`, for at most 2 s.
+    async fn ask<T, A: Into<Asking>>(
+        &self,
+        partition: Partition,
+        asking: impl Fn() -> (A, oneshot::Receiver<Result<T, Unanswered>>),
+    ) -> Result<T, ReadError> {
         let asked = async {
             loop {
-                match self.ask(&query, retention).await {
-                    Ok(page) => return Ok(page),
-                    Err(Unread::Failed(error)) => return Err(error),
-                    Err(Unread::Elsewhere) => sleep(AGAIN).await,
+                match self.ask_once(partition, asking()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Unanswered::Failed(error)) => return Err(error),
+                    Err(Unanswered::Elsewhere) => sleep(AGAIN).await,
                 }
             }
         };
-        timeout_at(deadline, asked).await.unwrap_or(Err(ReadError::Timeout))
+        timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(ReadError::Timeout))
     }
 
-    async fn ask(&self, query: &Query, retention: Retention) -> Result<Page, Unread> {
-        let unavailable = |reason: &str| Unread::Failed(ReadError::Unavailable(reason.to_owned()));
-        let partition = Partition::of_target(&query.target);
+    async fn ask_once<T, A: Into<Asking>>(
+        &self,
+        partition: Partition,
+        (asking, answered): (A, oneshot::Receiver<Result<T, Unanswered>>),
+    ) -> Result<T, Unanswered> {
+        let unavailable = |reason: &str| Unanswered::Failed(ReadError::Unavailable(reason.to_owned()));
         let queue = self.route.questions(partition).ok_or_else(|| unavailable(DOWN))?;
-        let (metrics, doubt) = (Arc::clone(&self.metrics), Arc::clone(&self.doubt));
-        let (question, answered) = Question::new(&self.names, query.clone(), retention, metrics, doubt);
-        queue.send(question).await.map_err(|_| unavailable(DOWN))?;
+        queue.send(asking.into()).await.map_err(|_| unavailable(DOWN))?;
         answered.await.map_err(|_| unavailable(LOST))?
     }
 }
@@ -317,10 +347,40 @@ impl Broker for RedisBroker {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let since = Instant::now();
-            let outcome = shared.read(query, retention, since + ANSWER_WITHIN).await;
+            let outcome = shared.read(query, retention).await;
             shared.metrics.history(&outcome, since.elapsed());
             outcome
         })
+    }
+
+    fn change_members(&self, changes: Changes) -> Answered<Changed> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.change_members(changes).await })
+    }
+
+    fn members(&self, roll: Roll) -> Answered<Members> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.members(roll).await })
+    }
+
+    fn count_members(&self, channel: &ChannelName) -> Answered<Counts> {
+        let (shared, channel) = (Arc::clone(&self.shared), channel.clone());
+        Box::pin(async move { shared.count_members(channel).await })
+    }
+
+    fn show_life(&self) -> Answered<Shown> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.show_life().await })
+    }
+
+    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<u64> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.remove_members(dead, at).await })
+    }
+
+    fn resign(&self) -> Answered<()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.resign().await })
     }
 
     fn link(&self) -> state::Receiver<LinkState> {

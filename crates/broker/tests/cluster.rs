@@ -4,7 +4,9 @@
 
 mod support;
 
-use fanwire_broker::{Broker, LinkState, PublishError, SubscribeError};
+use fanwire_broker::{Broker, Change, Changes, DeadNode, LinkState, PublishError, SubscribeError};
+use fanwire_protocol::{ConnectionId, Member, NodeId};
+use std::sync::Arc;
 use support::{
     cluster::Cluster,
     history::{MINUTE, all, kept, offsets},
@@ -120,7 +122,7 @@ async fn until_both_end(node: &mut Node) -> (Vec<String>, usize) {
             Came::Text(text) if text.starts_with("end") => ends.extend([text]),
             Came::Text(text) => came.push(text),
             Came::Gap => gaps += 1,
-            Came::Kept(..) => panic!("kept"),
+            Came::Kept(..) | Came::Change(_) => panic!("neither kept nor a change"),
         }
     }
     (came, gaps)
@@ -214,4 +216,25 @@ async fn a_standalone_redis_is_no_cluster() {
     assert!(matches!(node.broadcast("x").await, Err(PublishError::Unavailable(_))));
     assert!(matches!(soon("refusal", node.broker.subscribe(&channel("x"))).await, Err(SubscribeError::Unavailable(_))));
     node.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_and_goes_is_heard_at_every_server_and_a_dead_nodes_members_are_found() {
+    let cluster = Cluster::start(3).await;
+    let rooms: Vec<_> = (0..9).map(|n| format!("room:{n}")).collect();
+    let (a, mut b) = pair(&cluster, &rooms).await;
+    a.broker.show_life().await.unwrap();
+    for room in &rooms {
+        let member = Member { connection: ConnectionId(NodeId::from_random(1), 7), user: None, info: None };
+        let changes = vec![Change::Enter(Arc::new(member))];
+        let changes = Changes { channel: channel(room), changes, told: true, at: 1 };
+        assert_eq!(soon("change", a.broker.change_members(changes)).await.unwrap().joined, 1);
+        assert!(matches!(b.next().await, Came::Change(_)));
+        assert_eq!(soon("counts", b.broker.count_members(&channel(room))).await.unwrap().connections, 1);
+    }
+    let removed = soon("removal", b.broker.remove_members(DeadNode::named("1.1"), 1)).await.unwrap();
+    assert_eq!(removed, 9);
+    for _ in &rooms {
+        assert!(matches!(b.next().await, Came::Change(_)));
+    }
 }

@@ -30,7 +30,8 @@ Examples:
   fanwire health                             whether the node here lives
   fanwire sub news                           prints what is published to news
   fanwire pub news 'hello'                   publishes to news
-  fanwire pub --broadcast 'hello'            sends to every connection";
+  fanwire pub --broadcast 'hello'            sends to every connection
+  fanwire presence room                      who is on room";
 
 const CONFIGURATION: &str = "\
 Where values come from, the later ones winning:
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     /// Print what is published to channels, and broadcasts.
     #[command(after_help = format!("{SUB_EXAMPLES}\n\n{EXIT_CODES}"))]
     Sub(SubArgs),
+    /// Print who is on a channel, on whichever node.
+    #[command(after_help = format!("{PRESENCE_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Presence(PresenceArgs),
 }
 
 /// Sources of the configuration.
@@ -265,6 +269,9 @@ seconds; how many channels are recovered, unknown and lost, and which of these t
 broadcasts are) and, for a channel that the node then refuses, `subscription_lost`
 (channel, code, message). The first connection is attempted once, and one that it
 would be useless to make again ends with 1.
+With --presence it also tells who comes and goes in channels that tell so, on standard
+error, with --json as `join` and `leave` (channel, connection, user, info; first and
+last: whether the user came or went with it); they don't count.
 With --recover it also tells how many messages of each channel are brought back, if any,
 and when all have come, with --json as `recovering` (channel, messages; epoch and offset
 behind which they come) and `live` (channel; null for broadcasts, as before), and without
@@ -290,6 +297,9 @@ pub(crate) struct SubArgs {
     /// Tell how much a new connection brings back, and where it ends.
     #[arg(long)]
     pub(crate) recover: bool,
+    /// Tell who comes and goes.
+    #[arg(long)]
+    pub(crate) presence: bool,
     /// Exit with 0 after this many messages, broadcasts included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -299,6 +309,36 @@ pub(crate) struct SubArgs {
     /// Exit with 1 when the connection is lost, instead of connecting again.
     #[arg(long)]
     pub(crate) no_reconnect: bool,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+const PRESENCE_EXAMPLES: &str = "\
+Examples:
+  fanwire presence room                      who is on room
+  fanwire presence room --stats              how many connections, of how many users
+  fanwire presence room --json | jq .user    each member as a JSON object
+
+Output is one line per connection, in their order: its id (NODE-NUMBER), a tab, the
+user, a tab, and what it said of itself as JSON, or base64 if that is binary; a dash
+stands for what is not known. Who comes or goes while the list is read may be missing.
+The channel's namespace must have presence.";
+
+/// Arguments of `presence`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PresenceArgs {
+    /// The channel.
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) channel: String,
+    /// Count connections and users instead.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Print JSON objects.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time for connecting, and for each of the node's answers.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) endpoint: EndpointArgs,
 }

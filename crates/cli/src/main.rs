@@ -1,4 +1,4 @@
-//! The `fanwire` command: runs a node, checks its configuration and its health, publishes, and subscribes.
+//! The `fanwire` command: runs a node, checks its configuration and its health, publishes, subscribes, and tells who is there.
 
 mod address;
 mod args;
@@ -9,8 +9,11 @@ mod endpoint;
 mod failure;
 mod health;
 mod log;
+mod member;
 mod open_files;
 mod output;
+mod payload;
+mod presence;
 mod publish;
 mod serve;
 mod subscribe;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(args) => run(check::check(args, &environment)),
         Command::Health(args) => run_client(health::health(args, &environment)),
         Command::Pub(args) => run_client(publish::publish(args)),
+        Command::Presence(args) => run_client(presence::presence(args)),
         Command::Sub(args) => run_client(subscribe::subscribe(args)),
     };
     outcome.unwrap_or_else(|failure| failure.report())

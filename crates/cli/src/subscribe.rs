@@ -77,7 +77,12 @@ async fn print_all(args: &SubArgs, mut events: Events, places: &RefCell<Places>)
     while left != Some(0) {
         let event = events.next().await?;
         places.borrow_mut().follow(&event);
-        if args.recover || !matches!(event, Event::Recovering { .. } | Event::Live { .. }) {
+        let shown = match event {
+            Event::Recovering { .. } | Event::Live { .. } => args.recover,
+            Event::Join { .. } | Event::Leave { .. } => args.presence,
+            _ => true,
+        };
+        if shown {
             print(&event, args.json)?;
         }
         let counts = matches!(event, Event::Message { .. } | Event::Broadcast { .. });

@@ -11,7 +11,7 @@ use fanwire_broker::{
     metrics::{BrokerMetrics, RedisMetrics},
     redis::RedisBroker,
 };
-use fanwire_node::{Link, Listeners, Namespace, Namespaces, NodeConfig, Policy, TrustedProxies};
+use fanwire_node::{Link, Listeners, Namespace, Namespaces, NodeConfig, Policy, TrustedProxies, UserHeader};
 use fanwire_protocol::{NodeId, Templates};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
@@ -61,6 +61,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         node,
         shards: available_parallelism()?.get(),
         trusted_proxies: trusted_proxies.map_err(|error| Failure::Failed(error.to_string()))?,
+        user_header: user_header(config)?,
         heartbeat_interval: config.heartbeat.interval,
         heartbeat_timeout: config.heartbeat.timeout,
         outbox_limit: config.outbox.limit.bytes(),
@@ -76,6 +77,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         connection_limit: allowance.connections,
         refusal_limit: allowance.refusals,
         channel_limit: config.limits.channels,
+        info_limit: config.limits.info.bytes(),
         handshake_timeout: config.handshake.timeout,
         close_timeout: config.close.timeout,
         namespaces: namespaces(config),
@@ -83,9 +85,16 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
     })
 }
 
+fn user_header(config: &Config) -> Result<Option<UserHeader>, Failure> {
+    let name = Some(&config.server.user_header).filter(|name| !name.is_empty());
+    name.map(|name| UserHeader::parse(name)).transpose().map_err(|error| Failure::Failed(error.to_string()))
+}
+
 fn namespaces(config: &Config) -> Namespaces {
     let namespace = |(name, namespace): (&String, &config::Namespace)| {
-        (name.clone(), Namespace { history: retention(&namespace.history), recover: namespace.recover })
+        let config::Namespace { history, recover, presence, join_leave } = namespace;
+        let (history, recover, presence, join_leave) = (retention(history), *recover, *presence, *join_leave);
+        (name.clone(), Namespace { history, recover, presence, join_leave })
     };
     Namespaces {
         by_name: config.namespaces.0.iter().map(namespace).collect(),

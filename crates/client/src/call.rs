@@ -1,6 +1,6 @@
 //! What the handles ask of the task.
 
-use crate::{Content, Error, Position};
+use crate::{Content, Error, Members, Position, PresenceStats};
 use std::{
     collections::VecDeque,
     future,
@@ -24,6 +24,10 @@ pub(crate) struct Granted {
     pub(crate) newest: Option<u64>,
     /// Parts of the history, by their offsets.
     pub(crate) publications: Vec<(u64, Content)>,
+    /// Members of a channel.
+    pub(crate) members: Members,
+    /// How many there are.
+    pub(crate) stats: Option<PresenceStats>,
 }
 
 impl Granted {
@@ -42,8 +46,8 @@ pub(crate) type Asker = oneshot::Sender<Answer>;
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Call {
-    /// To subscribe to `channel`, from a place on if the user gave one.
-    Subscribe { channel: String, since: Option<Position>, asker: Asker },
+    /// To subscribe to `channel`, from a place on if the user gave one, and with what it says of itself.
+    Subscribe { channel: String, since: Option<Position>, info: Option<Content>, asker: Asker },
     /// To unsubscribe from `channel`.
     Unsubscribe { channel: String, asker: Asker },
     /// To send a command.

@@ -1,7 +1,8 @@
 //! The handle that commands go through.
 
 use crate::{
-    Content, Encoding, Error, Events, HistoryQuery, Options, Page, Position, Welcome,
+    Content, Encoding, Error, Events, HistoryQuery, Members, MembersQuery, Options, Page, Position, PresenceStats,
+    Welcome,
     call::{Asker, Call, Granted, Ids, Kind, Sending},
     event::{self, End},
     supervisor::{self, Supervisor},
@@ -80,7 +81,7 @@ impl Client {
     /// the end of a connection, and after a time-out the subscription is still wanted: unsubscribe if it isn't. So is
     /// one that was in force before and that the node can't grant for the moment: it is asked for again.
     pub async fn subscribe(&self, channel: &str) -> Result<Option<Position>, Error> {
-        self.subscribe_since(channel, None).await
+        self.subscribe_since(channel, None, None).await
     }
 
     /// Subscribes to `channel` from `place` on, up to which the user has everything: what has been published since comes
@@ -90,11 +91,25 @@ impl Client {
     /// # Errors
     /// As for [`Client::subscribe`]; refused with `no_history` in a channel without.
     pub async fn subscribe_from(&self, channel: &str, place: Position) -> Result<Option<Position>, Error> {
-        self.subscribe_since(channel, Some(place)).await
+        self.subscribe_since(channel, Some(place), None).await
     }
 
-    async fn subscribe_since(&self, channel: &str, since: Option<Position>) -> Result<Option<Position>, Error> {
-        let call = |asker| Call::Subscribe { channel: channel.to_owned(), since, asker };
+    /// Subscribes to `channel` as one that says `info` of itself to those who ask who is there. With
+    /// [`Options::reconnect`] it says so again on each connection, until the channel is unsubscribed.
+    ///
+    /// # Errors
+    /// As for [`Client::subscribe`], and [`Error::NotEncodable`]; refused with `no_presence` in a channel without.
+    pub async fn subscribe_as(&self, channel: &str, info: impl Into<Content>) -> Result<Option<Position>, Error> {
+        self.subscribe_since(channel, None, Some(info.into())).await
+    }
+
+    async fn subscribe_since(
+        &self,
+        channel: &str,
+        since: Option<Position>,
+        info: Option<Content>,
+    ) -> Result<Option<Position>, Error> {
+        let call = |asker| Call::Subscribe { channel: channel.to_owned(), since, info, asker };
         Ok(self.call(call).await?.position)
     }
 
@@ -169,6 +184,24 @@ impl Client {
     pub async fn history(&self, channel: &str, query: HistoryQuery) -> Result<Page, Error> {
         let command = Command::History(History::new(channel, &query));
         Page::of(self.send(command, Kind { repeatable: true, ..ONCE }).await?)
+    }
+
+    /// Reads who is on `channel`, on whichever node. With [`Options::reconnect`] it survives the end of a connection.
+    ///
+    /// # Errors
+    /// As for [`Client::subscribe`]; refused with `no_presence` in a channel without.
+    pub async fn members(&self, channel: &str, query: MembersQuery) -> Result<Members, Error> {
+        let command = Command::members(channel, query);
+        Ok(self.send(command, Kind { repeatable: true, ..ONCE }).await?.members)
+    }
+
+    /// Counts who is on `channel`. With [`Options::reconnect`] it survives the end of a connection.
+    ///
+    /// # Errors
+    /// As for [`Client::members`].
+    pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStats, Error> {
+        let granted = self.send(Command::PresenceStats { channel }, Kind { repeatable: true, ..ONCE }).await?;
+        granted.stats.ok_or_else(|| Error::NotUnderstood("an answer to presence_stats without numbers".to_owned()))
     }
 
     /// Asks the node for a sign of life.

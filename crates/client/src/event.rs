@@ -1,6 +1,6 @@
 //! What the node tells.
 
-use crate::{Content, Error, Position, Recovery, Refusal};
+use crate::{Content, Error, Member, Position, Recovery, Refusal};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -49,6 +49,24 @@ pub enum Event {
     Live {
         /// The channel; none for broadcasts.
         channel: Option<String>,
+    },
+    /// Another connection has come to a channel that tells so.
+    Join {
+        /// The channel.
+        channel: String,
+        /// Who has come.
+        member: Member,
+        /// Whether it is its user's first connection there.
+        first: bool,
+    },
+    /// Another connection has gone from a channel that tells so.
+    Leave {
+        /// The channel.
+        channel: String,
+        /// Who has gone.
+        member: Member,
+        /// Whether it was its user's last connection there.
+        last: bool,
     },
     /// Messages may have been lost on their way to the node.
     Gap {

@@ -83,6 +83,7 @@
 //! | `json` | [`Json`], JSON as it is written |
 //! | `options` | [`Options`] of a connection, and how it is made again: [`Reconnect`] |
 //! | `outlet` | the way of events to the user |
+//! | `presence` | who is on a channel: [`Member`], [`Members`] |
 //! | `position` | [`Position`], a place in a history |
 //! | `recovery` | [`Recovery`], what became of the time without a connection |
 //! | `replay` | subscribing again on a new connection |
@@ -110,6 +111,7 @@ mod json;
 mod options;
 mod outlet;
 mod position;
+mod presence;
 mod recovery;
 mod replay;
 mod retry;
@@ -130,4 +132,5 @@ pub use history::{HistoryQuery, Page, Publication};
 pub use json::Json;
 pub use options::{Encoding, Options, Reconnect};
 pub use position::{InvalidPosition, Position};
+pub use presence::{Member, Members, MembersQuery, PresenceStats};
 pub use recovery::{Outcome, Recovery};

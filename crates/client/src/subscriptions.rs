@@ -1,7 +1,7 @@
 //! What the user wants to be subscribed to, whatever becomes of connections.
 
 use crate::{
-    Outcome, Position, Refusal,
+    Content, Outcome, Position, Refusal,
     call::{Asker, Granted},
     track::{Seen, Track},
 };
@@ -22,6 +22,8 @@ struct Subscription {
     first: u64,
     /// Where the user stands in the channel's history.
     track: Track,
+    /// What the connection says of itself there.
+    info: Option<Content>,
     /// Whether the node takes no places, so that it has to be asked without.
     placeless: bool,
     /// What became of it while there was no connection.
@@ -72,6 +74,18 @@ impl Subscriptions {
     /// Wants `channel` of the next connection, a new subscription from place `since` on; the answer is for `asker`.
     pub(crate) fn want(&mut self, channel: String, since: Option<Position>, asker: Asker) {
         self.subscription(channel, since).waiting.push(asker);
+    }
+
+    /// Notes what the connection says of itself in `channel`, if it says anything.
+    pub(crate) fn introduce(&mut self, channel: &str, info: Option<Content>) {
+        if let (Some(subscription), Some(info)) = (self.wanted.get_mut(channel), info) {
+            subscription.info = Some(info);
+        }
+    }
+
+    /// What it says there.
+    pub(crate) fn info(&self, channel: &str) -> Option<&Content> {
+        self.wanted.get(channel)?.info.as_ref()
     }
 
     fn subscription(&mut self, channel: String, since: Option<Position>) -> &mut Subscription {
@@ -228,7 +242,7 @@ pub(crate) fn not_in_force(refusal: &Refusal) -> bool {
 
 /// Whether the node will refuse again. A code that is not known is taken for a failure that passes.
 pub(crate) fn is_final(refusal: &Refusal) -> bool {
-    ["bad_request", "unknown_command", "unknown_namespace", "channel_limit", "no_history"]
+    ["bad_request", "unknown_command", "unknown_namespace", "channel_limit", "no_history", "no_presence"]
         .contains(&refusal.code.as_str())
 }
 

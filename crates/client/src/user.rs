@@ -96,7 +96,10 @@ impl User {
         match call {
             None => {}
             Some(Call::Close) => return Err(closed()),
-            Some(Call::Subscribe { channel, since, asker }) => self.subscriptions.want(channel, since, asker),
+            Some(Call::Subscribe { channel, since, info, asker }) => {
+                self.subscriptions.want(channel.clone(), since, asker);
+                self.subscriptions.introduce(&channel, info);
+            }
             Some(Call::Unsubscribe { channel, asker }) => {
                 self.subscriptions.forget(&channel);
                 // Whoever stopped waiting doesn't want the answer.

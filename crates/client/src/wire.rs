@@ -4,7 +4,7 @@ mod incoming;
 
 pub(crate) use incoming::{Incoming, decode};
 
-use crate::{Content, Encoding, Error, HistoryQuery, Position, content::Outgoing};
+use crate::{Content, Encoding, Error, HistoryQuery, MembersQuery, Position, content::Outgoing};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Message;
@@ -13,11 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Command<'a> {
-    Subscribe {
-        channel: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        recover: Option<&'a Position>,
-    },
+    Subscribe(Subscribe<'a>),
     Unsubscribe {
         channel: &'a str,
     },
@@ -25,7 +21,52 @@ pub(crate) enum Command<'a> {
     Broadcast(Publish<'a>),
     RecoverBroadcast(&'a Position),
     History(History<'a>),
+    Presence {
+        channel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<(u64, u64)>,
+    },
+    PresenceStats {
+        channel: &'a str,
+    },
     Ping,
+}
+
+impl<'a> Command<'a> {
+    /// What `query` asks of the members of `channel`.
+    pub(crate) fn members(channel: &'a str, query: MembersQuery) -> Self {
+        Self::Presence { channel, limit: query.limit, after: query.after }
+    }
+}
+
+/// What `subscribe` carries.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Subscribe<'a> {
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recover: Option<&'a Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<Outgoing<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info_base64: Option<Base64<'a>>,
+}
+
+impl<'a> Subscribe<'a> {
+    /// To `channel`, from a place on if there is one, with what the connection says of itself.
+    pub(crate) fn new(
+        encoding: Encoding,
+        channel: &'a str,
+        recover: Option<&'a Position>,
+        info: Option<&'a Content>,
+    ) -> Self {
+        let subscribe = Self { channel, recover, ..Self::default() };
+        match (encoding, info) {
+            (Encoding::Json, Some(Content::Binary(bytes))) => Self { info_base64: Some(Base64(bytes)), ..subscribe },
+            (_, info) => Self { info: info.map(Outgoing), ..subscribe },
+        }
+    }
 }
 
 /// What `history` carries.

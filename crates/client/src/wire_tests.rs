@@ -18,7 +18,7 @@ fn commands_are_maps() {
     let (text, binary) = (Content::from("hello"), Content::from(Bytes::from_static(&[0, 255])));
     check_command(Command::Ping, &json!({"id": 7, "type": "ping"}));
     check_command(
-        Command::Subscribe { channel: "news", recover: None },
+        Command::Subscribe(Subscribe::new(Encoding::Json, "news", None, None)),
         &json!({"id": 7, "type": "subscribe", "channel": "news"}),
     );
     check_command(
@@ -35,7 +35,7 @@ fn commands_are_maps() {
 fn places_and_keys_are_told() {
     let (place, content) = (Position::new("aB3", 12), Content::from(json!(1)));
     let at = json!({"epoch": "aB3", "offset": 12});
-    let subscribe = Command::Subscribe { channel: "news", recover: Some(&place) };
+    let subscribe = Command::Subscribe(Subscribe::new(Encoding::Json, "news", Some(&place), None));
     check_command(subscribe, &json!({"id": 7, "type": "subscribe", "channel": "news", "recover": at}));
     let recover = json!({"id": 7, "type": "recover_broadcast", "epoch": "aB3", "offset": 12});
     check_command(Command::RecoverBroadcast(&place), &recover);

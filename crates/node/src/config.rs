@@ -1,6 +1,6 @@
 //! What a node must be told.
 
-use crate::{Namespaces, TrustedProxies};
+use crate::{Namespaces, TrustedProxies, UserHeader};
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates};
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub struct NodeConfig {
     pub shards: usize,
     /// Whose word counts about the address of a client.
     pub trusted_proxies: TrustedProxies,
+    /// The header by which those proxies tell who the user is; `None` where none does.
+    pub user_header: Option<UserHeader>,
     /// From WebSocket ping to WebSocket ping.
     pub heartbeat_interval: Duration,
     /// How long nothing at all may arrive after a ping.
@@ -38,6 +40,8 @@ pub struct NodeConfig {
     pub refusal_limit: usize,
     /// How many channels one connection may subscribe to.
     pub channel_limit: usize,
+    /// How many bytes a connection may say of itself where it is seen.
+    pub info_limit: usize,
     /// How long the upgrade may take.
     pub handshake_timeout: Duration,
     /// How long a close may take before the socket is reset.

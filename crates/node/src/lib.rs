@@ -10,15 +10,18 @@
 //! | [`proxies`] | who a client is where proxies stand before the node |
 //! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
+//! | [`user_header`] | who the user is where proxies tell that |
 //! | `websocket` | the handshake and the read side of WebSockets: the only place that names tungstenite |
 //! | `session` | one connection's commands and their answers |
 //! | `relay` | from the broker's feed to the hub, without gaps where there is a history |
 //! | `reads` | reads of histories that many want at the same time |
-//! | [`namespaces`] | what is kept of publications |
+//! | `presence` | which connections are on which channels, and that the broker knows |
+//! | [`namespaces`] | the options of channels |
 //! | `threads` | a thread and a runtime for each shard |
 //! | `internal` | the internal HTTP port: metrics and health |
 //! | [`readiness`] | whether the node wants connections, and why not |
 //! | `metrics` | what the node counts |
+//! | `time` | what time it is |
 
 mod accept;
 pub mod config;
@@ -26,6 +29,7 @@ mod internal;
 mod metrics;
 pub mod namespaces;
 pub mod node;
+mod presence;
 pub mod proxies;
 pub mod readiness;
 mod reads;
@@ -35,7 +39,9 @@ mod starvation;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod time;
 mod upgrade;
+pub mod user_header;
 mod websocket;
 
 pub use config::NodeConfig;
@@ -44,3 +50,4 @@ pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
+pub use user_header::{InvalidHeader, UserHeader};

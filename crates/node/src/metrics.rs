@@ -1,6 +1,9 @@
 //! What the node counts. What the hub and the broker count, they register themselves.
 
+mod presence;
+
 use fanwire_protocol::{Command, Recovered, Refusal, command, error};
+use presence::PresenceMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
 /// The node's metrics.
@@ -17,6 +20,7 @@ pub(crate) struct Metrics {
     recoveries: IntCounterVec,
     fills: IntCounterVec,
     lost: IntCounter,
+    pub(crate) presence: PresenceMetrics,
 }
 
 /// How a request to upgrade ended.
@@ -25,6 +29,7 @@ pub(crate) enum UpgradeResult {
     Accepted,
     Malformed,
     UnknownSubprotocol,
+    InvalidUser,
     ConnectionLimit,
     Starting,
     Draining,
@@ -33,10 +38,11 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
+        Self::InvalidUser,
         Self::ConnectionLimit,
         Self::Starting,
         Self::Draining,
@@ -49,6 +55,7 @@ impl UpgradeResult {
             Self::Accepted => "accepted",
             Self::Malformed => "malformed",
             Self::UnknownSubprotocol => "unknown_subprotocol",
+            Self::InvalidUser => "invalid_user",
             Self::ConnectionLimit => "connection_limit",
             Self::Starting => "starting",
             Self::Draining => "draining",
@@ -167,6 +174,7 @@ impl Metrics {
                 "fanwire_history_lost_total",
                 "Times that messages of a history were missing that could not be had any more, as subscribers were told.",
             )?,
+            presence: PresenceMetrics::new(registry)?,
         })
     }
 

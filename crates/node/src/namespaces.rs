@@ -1,4 +1,4 @@
-//! What is kept of publications, by the namespaces of their channels.
+//! The options of channels, by their namespaces.
 
 use fanwire_broker::Retention;
 use fanwire_protocol::{ChannelName, Target};
@@ -11,6 +11,10 @@ pub struct Namespace {
     pub history: Option<Retention>,
     /// Whether clients may resume at a place in a history.
     pub recover: bool,
+    /// Whether one can ask who is on a channel.
+    pub presence: bool,
+    /// Whether subscribers are told who comes and goes, where there is presence.
+    pub join_leave: bool,
 }
 
 /// All namespaces, and the broadcasts.
@@ -26,6 +30,11 @@ impl Namespaces {
     /// The options of `channel`, unless its namespace is not among these.
     pub(crate) fn of(&self, channel: &ChannelName) -> Option<&Namespace> {
         self.by_name.get(channel.namespace())
+    }
+
+    /// Whether there is presence anywhere.
+    pub(crate) fn have_presence(&self) -> bool {
+        self.by_name.values().any(|namespace| namespace.presence)
     }
 
     /// What is kept of what is published to `target`.

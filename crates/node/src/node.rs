@@ -5,13 +5,14 @@ use crate::{
     accept::{self, Acceptor, Room},
     internal::{self, Internal},
     metrics::Metrics,
+    presence::{Keeper, Presence},
     reads::Reads,
     relay::{self, Follower},
     session::Sessions,
     threads::ShardThreads,
     upgrade::Upgrades,
 };
-use fanwire_broker::{Broker, Feed};
+use fanwire_broker::{Broker, Feed, ReadError};
 use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
 use fanwire_protocol::Dialects;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -21,17 +22,22 @@ use std::{
     net::TcpListener,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 use thiserror::Error;
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
 /// What a failed shard is called.
 const SHARD: &str = "shard";
+
+/// How long a node that has drained waits for the broker to know that nobody is there any more. Without that others
+/// find it out.
+const RESIGN: Duration = Duration::from_secs(2);
 
 /// The node's link to its broker.
 pub struct Link {
@@ -95,6 +101,8 @@ pub struct Node {
     hub: Hub,
     readiness: Readiness,
     tracker: TaskTracker,
+    /// Who is to be gone at the broker when the node is; `None` where there is no presence.
+    present: Option<(Arc<Presence>, Arc<dyn Broker>)>,
     /// Accepts connections until the drain.
     acceptor: JoinSet<()>,
     /// Everything else that runs as long as the node; each resolves to its name.
@@ -120,6 +128,11 @@ impl Node {
         let tracker = TaskTracker::new();
         let (follower, follows) = relay::follower();
         let sessions = sessions(&config, clock, &hub, &link.broker, follower, dialects, &metrics);
+        let keeper = config.namespaces.have_presence().then(|| {
+            let (presence, namespaces) = (Arc::clone(&sessions.presence), Arc::clone(&sessions.namespaces));
+            Keeper::new(presence, Arc::clone(&link.broker), namespaces, metrics.clone())
+        });
+        let present = keeper.as_ref().map(|_| (Arc::clone(&sessions.presence), Arc::clone(&link.broker)));
         let relay = relay::Parts {
             feed: link.feed,
             hub: hub.clone(),
@@ -133,6 +146,7 @@ impl Node {
             sessions: Arc::new(sessions),
             metrics: metrics.clone(),
             proxies: config.trusted_proxies.clone(),
+            user_header: config.user_header.clone(),
             readiness: readiness.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
@@ -140,10 +154,11 @@ impl Node {
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
         let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), room, metrics.clone());
         let internal = Internal { readiness: readiness.clone(), registry, metrics };
-        let parts = start_parts(relay, link.driver, threads, internal, listeners.internal)?;
+        let mut parts = start_parts(relay, link.driver, threads, internal, listeners.internal)?;
+        keeper.into_iter().for_each(|keeper| start_part(&mut parts, "presence", keeper.run()));
         let mut accepting = JoinSet::new();
         accepting.spawn(acceptor.run());
-        Ok(Self { config, hub, readiness, tracker, acceptor: accepting, parts })
+        Ok(Self { config, hub, readiness, tracker, present, acceptor: accepting, parts })
     }
 
     /// Whether the node wants connections.
@@ -185,8 +200,17 @@ impl Node {
         self.acceptor.shutdown().await;
         self.hub.drain(self.config.drain_window).await?;
         self.tracker.wait().await;
+        if let Some((presence, broker)) = &self.present {
+            // What fails is left to others.
+            let _ = timeout(RESIGN, resign(presence, broker)).await;
+        }
         Ok(())
     }
+}
+
+async fn resign(presence: &Presence, broker: &Arc<dyn Broker>) -> Result<(), ReadError> {
+    presence.emptied().await;
+    broker.resign().await
 }
 
 fn shard_config(config: &NodeConfig, clock: Clock) -> ShardConfig {
@@ -218,12 +242,14 @@ fn sessions(
         reads: Reads::new(Arc::clone(broker)),
         follower,
         namespaces: Arc::new(config.namespaces.clone()),
+        presence: Arc::new(Presence::new(metrics.presence.members.clone())),
         dialects,
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
         message_limit: config.message_limit,
         outbox_limit: config.outbox_limit,
         channel_limit: config.channel_limit,
+        info_limit: config.info_limit,
         sequence: AtomicU64::new(1),
     }
 }

@@ -8,6 +8,7 @@
 //! | `joining` | subscriptions to channels that have a history |
 //! | `broadcasts` | recovery of broadcasts |
 //! | `cursor` | from a place in a history to the live stream, page by page |
+//! | `presence` | who is on a channel |
 //! | `peer` | what is done for a connection beside its commands |
 //! | `refusals` | why a command is refused |
 
@@ -18,6 +19,7 @@ mod cursor;
 mod history;
 mod joining;
 mod peer;
+mod presence;
 mod refusals;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ pub(crate) use admission::{Sessions, Upgraded};
 
 use crate::{
     accept::Seat,
+    presence::Membership,
     websocket::{ReadEnd, Reader, Received},
 };
 use fanwire_broker::{Accepted, Page, PublishError, ReadError, SubscribeError};
@@ -37,6 +40,7 @@ use futures_util::future::{BoxFuture, Either, ready};
 use history::Behind;
 use joining::Joining;
 use peer::{About, Beside, Peer};
+use presence::{Found, Present};
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Poll};
 use tokio::io::AsyncRead;
 
@@ -66,6 +70,8 @@ struct Session<R> {
     step: Option<BoxFuture<'static, Step>>,
     /// The place in the history of broadcasts from which on this connection gets them.
     welcomed_at: Option<Box<Position>>,
+    /// Who it is, and where it is seen, where there is anything to know of that.
+    present: Option<Box<Present>>,
     /// What is under way besides.
     beside: Option<Box<Beside>>,
     _seat: Seat,
@@ -78,10 +84,11 @@ struct Unanswered {
 
 /// What became of the command under way.
 enum Step {
-    Subscribed(Option<RequestId>, Subscription, Result<(), SubscribeError>),
+    Subscribed(Option<RequestId>, Subscription, Result<Option<Box<Membership>>, SubscribeError>),
     TakenIn(Option<RequestId>, Result<Accepted, PublishError>),
     Opened(Option<RequestId>, Box<Result<Joining, Refusal>>),
     Read(RequestId, Box<Result<Page, ReadError>>),
+    Found(RequestId, Box<Result<Found, ReadError>>),
     Behind(Box<Behind>),
 }
 

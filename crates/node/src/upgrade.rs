@@ -6,11 +6,12 @@ use crate::{
     proxies::TrustedProxies,
     readiness::Readiness,
     session::{Sessions, Upgraded},
+    user_header::UserHeader,
     websocket,
 };
 use fanwire_hub::{Tcp, transport::TcpReader};
-use fanwire_protocol::Dialect;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use fanwire_protocol::{Dialect, UserId};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{
     body::{Body as HttpBody, Incoming},
@@ -45,6 +46,8 @@ pub(crate) struct Upgrades {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Metrics,
     pub(crate) proxies: TrustedProxies,
+    /// Where trusted proxies tell who the user is.
+    pub(crate) user_header: Option<UserHeader>,
     pub(crate) readiness: Readiness,
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
@@ -55,6 +58,7 @@ pub(crate) struct Upgrades {
 struct Granted {
     dialect: Dialect,
     client: IpAddr,
+    user: Option<UserId>,
     seat: Seat,
     /// Makes a drain wait for the session to come.
     token: TaskTrackerToken,
@@ -72,8 +76,7 @@ impl Upgrades {
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shard: usize, seat: Seat) {
         // A task of its own for the session, so that it does not keep the memory of the handshake.
         if let Some((granted, parts)) = self.upgrade(stream, peer, seat).await {
-            let Granted { dialect, client, seat, token } = granted;
-            let upgraded = upgraded(dialect, client, parts, shard, seat);
+            let (upgraded, token) = upgraded(granted, parts, shard);
             self.tracker.spawn(Arc::clone(&self.sessions).serve(upgraded));
             drop(token);
         }
@@ -131,7 +134,7 @@ impl Upgrades {
         seat: &mut Option<Seat>,
     ) -> (Response<Body>, Option<Waiting>) {
         let client = self.proxies.client(peer, request.headers().get_all(FORWARDED_FOR).iter());
-        let (result, response) = match self.grant(&mut request, client, seat) {
+        let (result, response) = match self.grant(&mut request, (peer, client), seat) {
             Ok((response, granted)) => {
                 return (response, Some(Waiting { granted, socket: hyper::upgrade::on(&mut request) }));
             }
@@ -147,7 +150,7 @@ impl Upgrades {
     fn grant<B: HttpBody>(
         &self,
         request: &mut Request<B>,
-        client: IpAddr,
+        (peer, client): (IpAddr, IpAddr),
         seat: &mut Option<Seat>,
     ) -> Result<(Response<Body>, Granted), Box<Refused>> {
         // Taken before the drain is asked for: so that either it waits for this upgrade, or the upgrade is refused.
@@ -169,13 +172,24 @@ impl Upgrades {
             return Err(Box::new((UpgradeResult::Malformed, status(StatusCode::BAD_REQUEST, text))));
         }
         let dialect = self.dialect(request)?;
+        let user = self.user(peer, request.headers())?;
         let Some(seat) = seat.take_if(|seat| seat.within_limit) else {
             return Err(busy(UpgradeResult::ConnectionLimit, "this node has as many connections as it may"));
         };
         if let Some(subprotocol) = dialect.subprotocol() {
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        Ok((response, Granted { dialect, client, seat, token }))
+        Ok((response, Granted { dialect, client, user, seat, token }))
+    }
+
+    /// The user that a trusted proxy tells.
+    fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Option<UserId>, Box<Refused>> {
+        let Some(header) = self.user_header.as_ref().filter(|_| self.proxies.trusts(peer.to_canonical())) else {
+            return Ok(None);
+        };
+        header.user(headers).map_err(|invalid| {
+            Box::new((UpgradeResult::InvalidUser, status(StatusCode::BAD_REQUEST, invalid.to_string())))
+        })
     }
 
     fn dialect<B>(&self, request: &Request<B>) -> Result<Dialect, Box<Refused>> {
@@ -188,11 +202,12 @@ impl Upgrades {
     }
 }
 
-fn upgraded(dialect: Dialect, client: IpAddr, parts: Parts<Socket>, shard: usize, seat: Seat) -> Upgraded<TcpReader> {
+fn upgraded(granted: Granted, parts: Parts<Socket>, shard: usize) -> (Upgraded<TcpReader>, TaskTrackerToken) {
+    let Granted { dialect, client, user, seat, token } = granted;
     let socket = Tcp::new(parts.io.into_inner());
     // The buffer is copied, for its allocation is large and would live as long as the connection.
     let read = parts.read_buf.to_vec();
-    Upgraded { dialect, client, reader: socket.reader(), transport: socket, read, shard, seat }
+    (Upgraded { dialect, client, user, reader: socket.reader(), transport: socket, read, shard, seat }, token)
 }
 
 type Refused = (UpgradeResult, Response<String>);

@@ -1,6 +1,6 @@
 //! What a client may ask.
 
-use crate::{ChannelName, Content, Position, key::Key};
+use crate::{ChannelName, ConnectionId, Content, Position, key::Key};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error, Unexpected, Visitor},
@@ -82,10 +82,10 @@ impl IdempotencyKey {
     }
 }
 
-/// The most publications that [`Command::History`] may ask for at once.
+/// The most publications or members that [`Command::History`] or [`Command::Presence`] may ask for at once.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// How many publications [`Command::History`] asks for unless it says so.
+/// How many [`Command::History`] or [`Command::Presence`] asks for unless it says so.
 pub const DEFAULT_LIMIT: u32 = 100;
 
 /// The limit that is `number`, unless it is outside of 1 to [`MAX_LIMIT`].
@@ -111,6 +111,8 @@ pub enum Command {
         channel: ChannelName,
         /// The place up to which the client has everything.
         recover: Option<Position>,
+        /// What the connection says of itself to those who ask who is there.
+        info: Option<Content>,
     },
     /// Receive no more of `channel`.
     Unsubscribe {
@@ -153,6 +155,20 @@ pub enum Command {
         /// Newest first.
         reverse: bool,
     },
+    /// Read who is on a channel.
+    Presence {
+        /// The channel.
+        channel: ChannelName,
+        /// How many members at most: 1 to [`MAX_LIMIT`], [`DEFAULT_LIMIT`] where the client doesn't say.
+        limit: u32,
+        /// Only members behind this one, which need not be there any more.
+        after: Option<ConnectionId>,
+    },
+    /// Count who is on a channel.
+    PresenceStats {
+        /// The channel.
+        channel: ChannelName,
+    },
     /// Ask for a `pong`.
     Ping,
     /// Plain dialect only: say the text back.
@@ -174,6 +190,8 @@ impl Command {
             Self::Broadcast { .. } => "broadcast",
             Self::RecoverBroadcast { .. } => "recover_broadcast",
             Self::History { .. } => "history",
+            Self::Presence { .. } => "presence",
+            Self::PresenceStats { .. } => "presence_stats",
             Self::Ping => "ping",
             Self::Echo { .. } => "echo",
         }
@@ -181,5 +199,16 @@ impl Command {
 }
 
 /// Every value of [`Command::label`], and `invalid` for what is no command.
-pub const LABELS: [&str; 9] =
-    ["subscribe", "unsubscribe", "publish", "broadcast", "recover_broadcast", "history", "ping", "echo", "invalid"];
+pub const LABELS: [&str; 11] = [
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "broadcast",
+    "recover_broadcast",
+    "history",
+    "presence",
+    "presence_stats",
+    "ping",
+    "echo",
+    "invalid",
+];

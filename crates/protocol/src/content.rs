@@ -78,6 +78,16 @@ impl Content {
         Self { kind: ContentKind::Binary, bytes }
     }
 
+    /// The content that is nothing.
+    pub fn null() -> Self {
+        Self { kind: ContentKind::Json, bytes: Bytes::from_static(b"null") }
+    }
+
+    /// How many bytes it has in the form in which it was published.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The content that is the string `text`.
     pub fn string(text: &str) -> Self {
         Self { kind: ContentKind::Json, bytes: serde_json::Value::from(text).to_string().into() }

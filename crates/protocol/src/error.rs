@@ -11,13 +11,15 @@ pub enum ErrorCode {
     UnknownNamespace,
     /// What was asked needs a history that the channel, or the broadcasts, don't have; or recovery is switched off there.
     NoHistory,
+    /// What was asked needs presence, which the channel's namespace doesn't have.
+    NoPresence,
     /// `unsubscribe` from a channel that the connection is not subscribed to.
     NotSubscribed,
     /// `subscribe` to a channel that the connection is subscribed to.
     AlreadySubscribed,
     /// The connection has `limits.channels` subscriptions already.
     ChannelLimit,
-    /// A form of the publication would not fit `outbox.limit`.
+    /// A form of the publication would not fit `outbox.limit`, or what a member says of itself is too long.
     MessageTooLarge,
     /// The broker is away; nothing was published or subscribed.
     BrokerUnavailable,
@@ -28,11 +30,12 @@ pub enum ErrorCode {
 }
 
 /// All codes.
-pub const ALL: [ErrorCode; 11] = [
+pub const ALL: [ErrorCode; 12] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownCommand,
     ErrorCode::UnknownNamespace,
     ErrorCode::NoHistory,
+    ErrorCode::NoPresence,
     ErrorCode::NotSubscribed,
     ErrorCode::AlreadySubscribed,
     ErrorCode::ChannelLimit,
@@ -50,6 +53,7 @@ impl ErrorCode {
             Self::UnknownCommand => "unknown_command",
             Self::UnknownNamespace => "unknown_namespace",
             Self::NoHistory => "no_history",
+            Self::NoPresence => "no_presence",
             Self::NotSubscribed => "not_subscribed",
             Self::AlreadySubscribed => "already_subscribed",
             Self::ChannelLimit => "channel_limit",

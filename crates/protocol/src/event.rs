@@ -1,6 +1,6 @@
 //! What a client may be told, apart from publications.
 
-use crate::{ChannelName, ConnectionId, ErrorCode, NodeId, Position, Publication, RequestId};
+use crate::{ChannelName, ConnectionId, ErrorCode, Member, NodeId, Position, Publication, RequestId};
 use std::sync::Arc;
 
 /// What a client is told, apart from publications.
@@ -49,6 +49,24 @@ pub enum Event {
         position: Position,
         /// In the order that was asked for, each at its place.
         publications: Vec<Arc<Publication>>,
+    },
+    /// A part of the members of a channel: an `ok` with them.
+    Members {
+        /// The command's id.
+        id: RequestId,
+        /// By their connections, in order.
+        members: Vec<Member>,
+        /// Whether others come behind the last of them.
+        more: bool,
+    },
+    /// How many are on a channel: an `ok` with the numbers.
+    PresenceStats {
+        /// The command's id.
+        id: RequestId,
+        /// How many connections.
+        connections: u64,
+        /// How many users they belong to; those without a user don't count.
+        users: u64,
     },
     /// Publications of a channel (or broadcasts) are missing here that can't be had any more: the client should ask
     /// its backend for the state. What follows comes behind the place that it names.

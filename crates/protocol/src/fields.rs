@@ -1,8 +1,8 @@
 //! The keys of a native command, gathered in any order and then judged: the same for both encodings.
 
 use crate::{
-    ChannelName, Command, Content, Decoded, Dialect, Epoch, ErrorCode, IdempotencyKey, InvalidContent, Position,
-    Refusal, Request, RequestId,
+    ChannelName, Command, ConnectionId, Content, Decoded, Dialect, Epoch, ErrorCode, IdempotencyKey, InvalidContent,
+    Position, Refusal, Request, RequestId,
     command::DEFAULT_LIMIT,
     key::{KEYS, Key},
 };
@@ -12,9 +12,10 @@ use std::borrow::Cow;
 /// A command: its name, the keys it has besides `type` and `id`, and how it is made of them.
 type Spec = (&'static str, &'static [Key], fn(Values<'_>, &str) -> Result<Command, Refusal>);
 
-const COMMANDS: [Spec; 7] = [
-    ("subscribe", &[Key::Channel, Key::Recover], |mut values, name| {
-        Ok(Command::Subscribe { channel: values.channel(name)?, recover: values.recover })
+const COMMANDS: [Spec; 9] = [
+    ("subscribe", &[Key::Channel, Key::Recover, Key::Info, Key::InfoBase64], |mut values, name| {
+        let (channel, info) = (values.channel(name)?, values.info()?);
+        Ok(Command::Subscribe { channel, recover: values.recover, info })
     }),
     ("unsubscribe", &[Key::Channel], |mut values, name| Ok(Command::Unsubscribe { channel: values.channel(name)? })),
     ("publish", &[Key::Channel, Key::Content, Key::ContentBase64, Key::Echo, Key::Idempotency], |mut values, name| {
@@ -32,6 +33,13 @@ const COMMANDS: [Spec; 7] = [
     ("history", &[Key::Channel, Key::Since, Key::Limit, Key::Reverse], |mut values, name| {
         let (limit, reverse) = (values.limit.unwrap_or(DEFAULT_LIMIT), values.reverse.unwrap_or(false));
         Ok(Command::History { channel: values.channel(name)?, since: values.since, limit, reverse })
+    }),
+    ("presence", &[Key::Channel, Key::Limit, Key::After], |mut values, name| {
+        let limit = values.limit.unwrap_or(DEFAULT_LIMIT);
+        Ok(Command::Presence { channel: values.channel(name)?, limit, after: values.after })
+    }),
+    ("presence_stats", &[Key::Channel], |mut values, name| {
+        Ok(Command::PresenceStats { channel: values.channel(name)? })
     }),
     ("ping", &[], |_, _| Ok(Command::Ping)),
 ];
@@ -70,6 +78,9 @@ pub(crate) struct Values<'a> {
     pub(crate) reverse: Option<bool>,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) offset: Option<u64>,
+    pub(crate) info: Option<Payload<'a>>,
+    pub(crate) info_base64: Option<Cow<'a, str>>,
+    pub(crate) after: Option<ConnectionId>,
 }
 
 /// The keys of a message and what stands under them.
@@ -102,7 +113,9 @@ impl Fields<'_> {
     /// The keys of the dialect. MessagePack writes bytes as binary and needs no key of their own for them.
     fn keys(&self) -> impl Iterator<Item = Key> + use<> {
         let has_base64 = self.dialect == Dialect::Json;
-        KEYS.into_iter().map(|(key, _)| key).filter(move |key| has_base64 || *key != Key::ContentBase64)
+        KEYS.into_iter()
+            .map(|(key, _)| key)
+            .filter(move |key| has_base64 || !matches!(key, Key::ContentBase64 | Key::InfoBase64))
     }
 
     /// The command, or why there is none.
@@ -144,20 +157,34 @@ impl Values<'_> {
     }
 
     fn content(&mut self, command: &str) -> Result<Content, Refusal> {
-        match (self.content.take(), self.base64.take()) {
-            (Some(payload), None) => payload.check().map_err(|error| Refusal::bad_request(format!("content: {error}"))),
-            (None, Some(base64)) => binary(&base64),
-            (None, None) => Err(missing(command, Key::Content)),
-            (Some(_), Some(_)) => {
-                Err(Refusal::bad_request("both \"content\" and \"content_base64\": a publication has one content"))
-            }
-        }
+        let content = either([Key::Content, Key::ContentBase64], self.content.take(), self.base64.take())?;
+        content.ok_or_else(|| missing(command, Key::Content))
+    }
+
+    fn info(&mut self) -> Result<Option<Content>, Refusal> {
+        either([Key::Info, Key::InfoBase64], self.info.take(), self.info_base64.take())
     }
 }
 
-fn binary(base64: &str) -> Result<Content, Refusal> {
+/// The content that stands under one of two keys, as a value or as base64.
+fn either(
+    [key, key_of_base64]: [Key; 2],
+    payload: Option<Payload<'_>>,
+    base64: Option<Cow<'_, str>>,
+) -> Result<Option<Content>, Refusal> {
+    let (name, name_of_base64) = (key.name(), key_of_base64.name());
+    let bad = |problem: String| Refusal::bad_request(problem);
+    match (payload, base64) {
+        (Some(payload), None) => payload.check().map(Some).map_err(|error| bad(format!("{name}: {error}"))),
+        (None, Some(base64)) => binary(name_of_base64, &base64).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(bad(format!("both \"{name}\" and \"{name_of_base64}\": there is one {name}"))),
+    }
+}
+
+fn binary(key: &str, base64: &str) -> Result<Content, Refusal> {
     let bytes = STANDARD.decode(base64).map_err(|error| {
-        Refusal::bad_request(format!("content_base64: no base64 of the standard alphabet with padding: {error}"))
+        Refusal::bad_request(format!("{key}: no base64 of the standard alphabet with padding: {error}"))
     })?;
     Ok(Content::binary(bytes.into()))
 }

@@ -17,6 +17,11 @@ impl NodeId {
         Self(random % Self::LIMIT)
     }
 
+    /// The id that is `number`, unless no node can have it.
+    pub fn new(number: u64) -> Option<Self> {
+        (number < Self::LIMIT).then_some(Self(number))
+    }
+
     /// The id as a number.
     pub fn get(self) -> u64 {
         self.0
@@ -32,7 +37,7 @@ impl fmt::Display for NodeId {
 /// A connection, unique in the cluster: the node that holds it and its sequence number there (from 1).
 ///
 /// On the wire it is an array of the two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionId(pub NodeId, pub u64);
 
 impl fmt::Display for ConnectionId {

@@ -17,7 +17,7 @@ use crate::{
 };
 use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
 use bytes::Bytes;
-use std::{io::Write, sync::Arc};
+use std::io::Write;
 
 /// The frame for `event`; `None` for one that only the plain dialect has.
 pub(crate) fn encode(event: &Event) -> Option<Bytes> {
@@ -37,7 +37,7 @@ fn write_map(map: &Map<'_>, out: &mut Vec<u8>) -> Option<()> {
     let mut before = b'{';
     for (key, value) in map.entries() {
         out.extend_from_slice(&[before, b'"']);
-        out.extend_from_slice(key_of(value).unwrap_or(key).as_bytes());
+        out.extend_from_slice(key_of(key, value).as_bytes());
         out.extend_from_slice(b"\":");
         write_value(value, out)?;
         before = b',';
@@ -46,27 +46,32 @@ fn write_map(map: &Map<'_>, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The key of a value that isn't under the one that it has in MessagePack.
-fn key_of(value: &Value<'_>) -> Option<&'static str> {
-    let is_binary = matches!(value, Value::Content(content) if content.parts().0 == ContentKind::Binary);
-    is_binary.then_some(Key::ContentBase64.name())
+/// The key of a value that has `key` in MessagePack.
+fn key_of(key: &'static str, value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Content(content) if content.parts().0 != ContentKind::Binary => key,
+        Value::Content(_) if key == Key::Info.name() => Key::InfoBase64.name(),
+        Value::Content(_) => Key::ContentBase64.name(),
+        _ => key,
+    }
 }
 
 fn write_value(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
     match value {
         Value::Scalar(scalar) => serde_json::to_writer(out, scalar).ok(),
         Value::Content(content) => write_content(content, out),
-        Value::Publications(publications) => write_publications(publications, out),
+        Value::Publications(publications) => write_maps(publications.iter().map(|one| Map::item(one)), out),
+        Value::Members(members) => write_maps(members.iter().map(Map::member), out),
     }
 }
 
-fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) -> Option<()> {
+fn write_maps<'a>(maps: impl Iterator<Item = Map<'a>>, out: &mut Vec<u8>) -> Option<()> {
     out.push(b'[');
-    for (at, publication) in publications.iter().enumerate() {
+    for (at, map) in maps.enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write_map(&Map::item(publication), out)?;
+        write_map(&map, out)?;
     }
     out.push(b']');
     Some(())

@@ -22,10 +22,13 @@ pub(crate) enum Key {
     Reverse,
     Epoch,
     Offset,
+    Info,
+    InfoBase64,
+    After,
 }
 
 /// Every key with its name, in the order of [`Key`].
-pub(crate) const KEYS: [(Key, &str); 13] = [
+pub(crate) const KEYS: [(Key, &str); 16] = [
     (Key::Type, "type"),
     (Key::Id, "id"),
     (Key::Channel, "channel"),
@@ -39,6 +42,9 @@ pub(crate) const KEYS: [(Key, &str); 13] = [
     (Key::Reverse, "reverse"),
     (Key::Epoch, "epoch"),
     (Key::Offset, "offset"),
+    (Key::Info, "info"),
+    (Key::InfoBase64, "info_base64"),
+    (Key::After, "after"),
 ];
 
 impl Key {
@@ -60,14 +66,15 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Key::Id => write!(f, "an integer that fits 64 bits or a string of at most {MAX_ID_LENGTH} bytes"),
-            Key::Type | Key::Channel | Key::ContentBase64 => f.write_str("a string"),
-            Key::Content => f.write_str("any value"),
+            Key::Type | Key::Channel | Key::ContentBase64 | Key::InfoBase64 => f.write_str("a string"),
+            Key::Content | Key::Info => f.write_str("any value"),
             Key::Echo | Key::Reverse => f.write_str("a boolean"),
             Key::Idempotency => write!(f, "a string of 1 to {MAX_KEY_LENGTH} bytes"),
             Key::Recover | Key::Since => f.write_str("a map of epoch and offset"),
             Key::Limit => write!(f, "an integer from 1 to {MAX_LIMIT}"),
             Key::Epoch => write!(f, "a string of 1 to {MAX_EPOCH} ASCII letters and digits"),
             Key::Offset => f.write_str("an integer from 0 to 2^64-1"),
+            Key::After => f.write_str("an array of two integers, a connection,"),
         }?;
         write!(f, " as \"{}\"", self.0.name())
     }

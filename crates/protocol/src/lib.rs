@@ -14,6 +14,7 @@
 //! | [`event`] | what a client may be told |
 //! | [`frame`] | WebSocket frames as a server writes them |
 //! | [`id`] | ids of nodes and connections |
+//! | [`member`] | who is on a channel |
 //! | [`position`] | places in histories |
 //! | [`publication`] | a message to many, encoded once per dialect |
 
@@ -26,6 +27,7 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod id;
+pub mod member;
 pub mod position;
 pub mod publication;
 
@@ -45,5 +47,6 @@ pub use dialect::{Decoded, Dialect, Dialects, Incoming, InvalidTemplate, Templat
 pub use error::{ErrorCode, Refusal};
 pub use event::{Event, Recovered};
 pub use id::{ConnectionId, NodeId};
+pub use member::{ChangeKind, Member, MemberChange, UserId};
 pub use position::{Epoch, Position};
 pub use publication::{Delivery, Publication, Target};

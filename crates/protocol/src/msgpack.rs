@@ -15,7 +15,6 @@ use crate::{
 use bytes::Bytes;
 use rmp::encode::{write_array_len, write_bin, write_map_len, write_str};
 use serde::Serialize;
-use std::sync::Arc;
 
 /// The frame for `event`; `None` for one that only the plain dialect has.
 pub(crate) fn encode(event: &Event) -> Option<Bytes> {
@@ -44,13 +43,14 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
     match value {
         Value::Scalar(scalar) => scalar.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map()).ok(),
         Value::Content(content) => write_content(content, out),
-        Value::Publications(publications) => write_publications(publications, out),
+        Value::Publications(publications) => write_maps(publications.iter().map(|one| Map::item(one)), out),
+        Value::Members(members) => write_maps(members.iter().map(Map::member), out),
     }
 }
 
-fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) -> Option<()> {
-    write_array_len(out, u32::try_from(publications.len()).ok()?).ok()?;
-    publications.iter().try_for_each(|publication| write_map(&Map::item(publication), out))
+fn write_maps<'a>(mut maps: impl ExactSizeIterator<Item = Map<'a>>, out: &mut Vec<u8>) -> Option<()> {
+    write_array_len(out, u32::try_from(maps.len()).ok()?).ok()?;
+    maps.try_for_each(|map| write_map(&map, out))
 }
 
 /// Appends `content` as a MessagePack value: one that was published so as it is, bytes as binary.

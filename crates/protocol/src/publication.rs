@@ -1,6 +1,6 @@
 //! A message to many, encoded once per dialect.
 
-use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects, Position};
+use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects, MemberChange, Position};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -29,8 +29,10 @@ pub struct Delivery {
 pub struct Publication {
     /// Who it is for.
     pub target: Target,
-    /// The payload.
+    /// The payload; where a change is told, what the member says of itself, or `null`.
     pub content: Content,
+    /// The member that came or went, where that is what is told: such a thing never has a place.
+    pub change: Option<Box<MemberChange>>,
     /// Its place in the target's history, where there is one.
     pub position: Option<Position>,
     frames: [OnceLock<Option<Bytes>>; crate::dialect::ALL.len()],
@@ -39,14 +41,21 @@ pub struct Publication {
 /// Two publications are equal if they say the same, to the same, at the same place; which frames exist is no matter.
 impl PartialEq for Publication {
     fn eq(&self, other: &Self) -> bool {
-        (&self.target, &self.content, &self.position) == (&other.target, &other.content, &other.position)
+        (&self.target, &self.content, &self.change, &self.position)
+            == (&other.target, &other.content, &other.change, &other.position)
     }
 }
 
 impl Publication {
     /// A publication of `content` to `target`.
     pub fn new(target: Target, content: Content) -> Self {
-        Self { target, content, position: None, frames: Default::default() }
+        Self { target, content, change: None, position: None, frames: Default::default() }
+    }
+
+    /// What tells the subscribers of `channel` that a member came or went.
+    pub fn of_change(channel: ChannelName, change: MemberChange) -> Self {
+        let content = change.member.info.clone().unwrap_or_else(Content::null);
+        Self { change: Some(Box::new(change)), ..Self::new(Target::Channel(channel), content) }
     }
 
     /// The same publication at a place in its target's history.
@@ -72,6 +81,6 @@ impl Publication {
     }
 }
 
-/// More than what any dialect puts around a content: keys, the longest channel name escaped, the frame's header. A
+/// More than what any dialect puts around a content: keys, the longest channel name and user escaped, the frame's header. A
 /// plain template may be longer, which is why the configuration bounds it.
 const ENVELOPE: usize = 1024;

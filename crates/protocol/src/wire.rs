@@ -1,6 +1,8 @@
 //! The maps that native clients are sent: keys and values in their order, the same for both encodings.
 
-use crate::{ConnectionId, Content, Event, Position, Publication, Recovered, RequestId, Target};
+use crate::{
+    ChangeKind, ConnectionId, Content, Event, Member, MemberChange, Position, Publication, Recovered, RequestId, Target,
+};
 use serde::Serialize;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub(crate) enum Value<'a> {
     Content(&'a Content),
     /// An array of maps, see [`Map::item`].
     Publications(&'a [Arc<Publication>]),
+    /// An array of maps, see [`Map::member`].
+    Members(&'a [Member]),
 }
 
 /// A map on its way into a frame. As many entries as anything but `welcome` has are kept without an allocation.
@@ -50,6 +54,12 @@ impl<'a> Map<'a> {
             Event::History { id, position, publications } => {
                 map.ok(id).at(position).push("publications", Value::Publications(publications))
             }
+            Event::Members { id, members, more } => {
+                map.ok(id).push("members", Value::Members(members)).with("more", Scalar::Flag(*more))
+            }
+            Event::PresenceStats { id, connections, users } => {
+                map.ok(id).with("connections", Scalar::Unsigned(*connections)).with("users", Scalar::Unsigned(*users))
+            }
             Event::Lost { channel, position } => {
                 let channel = channel.as_ref().map(|channel| Scalar::Text(channel.as_str()));
                 map.with("type", Scalar::Text("lost")).with_some("channel", channel).at(position)
@@ -72,6 +82,10 @@ impl<'a> Map<'a> {
     /// The map that delivers `publication`.
     pub(crate) fn publication(publication: &'a Publication) -> Self {
         let mut map = Self::default();
+        if let (Some(change), Target::Channel(channel)) = (&publication.change, &publication.target) {
+            map.change(channel.as_str(), change);
+            return map;
+        }
         match &publication.target {
             Target::Broadcast => map.with("type", Scalar::Text("broadcast")),
             Target::Channel(channel) => {
@@ -86,6 +100,13 @@ impl<'a> Map<'a> {
     pub(crate) fn item(publication: &'a Publication) -> Self {
         let mut map = Self::default();
         map.body(publication);
+        map
+    }
+
+    /// The map that a member is within a list of them.
+    pub(crate) fn member(member: &'a Member) -> Self {
+        let mut map = Self::default();
+        map.of_member(member);
         map
     }
 
@@ -133,6 +154,24 @@ impl<'a> Map<'a> {
         }
     }
 
+    fn change(&mut self, channel: &'a str, change: &'a MemberChange) -> &mut Self {
+        let (name, edge) = match change.kind {
+            ChangeKind::Join => ("join", "first"),
+            ChangeKind::Leave => ("leave", "last"),
+        };
+        self.with("type", Scalar::Text(name)).with("channel", Scalar::Text(channel)).of_member(&change.member);
+        if change.with_user { self.with(edge, Scalar::Flag(true)) } else { self }
+    }
+
+    fn of_member(&mut self, member: &'a Member) -> &mut Self {
+        self.with("connection", Scalar::Connection(member.connection))
+            .with_some("user", member.user.as_ref().map(|user| Scalar::Text(user.as_str())));
+        match &member.info {
+            Some(info) => self.push("info", Value::Content(info)),
+            None => self,
+        }
+    }
+
     fn body(&mut self, publication: &'a Publication) -> &mut Self {
         let offset = publication.position.as_ref().map(|position| Scalar::Unsigned(position.offset));
         self.with_some("offset", offset).push("content", Value::Content(&publication.content))
@@ -153,6 +192,7 @@ impl Value<'_> {
             Self::Scalar(_) => NUMBER,
             Self::Content(content) => content.parts().1.len(),
             Self::Publications(all) => all.iter().map(|one| Map::item(one).expected_length()).sum(),
+            Self::Members(all) => all.iter().map(|one| Map::member(one).expected_length()).sum(),
         }
     }
 }

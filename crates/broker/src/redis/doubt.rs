@@ -1,6 +1,9 @@
 //! Doubts about which server has what.
 
-use crate::redis::redirect::Redirect;
+use crate::redis::{
+    asking::Unanswered,
+    redirect::{Again, Redirect},
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -22,6 +25,15 @@ impl Doubt {
     pub(super) fn hint(&self, redirect: Redirect) {
         *self.lock() = Some(redirect);
         self.raise();
+    }
+
+    /// A server has done nothing, `again` says why; whoever asked it asks the one that is found out.
+    pub(super) fn about(&self, again: Again) -> Unanswered {
+        match again {
+            Again::Elsewhere(redirect) => self.hint(redirect),
+            Again::Later | Again::Unknown => self.raise(),
+        }
+        Unanswered::Elsewhere
     }
 
     /// Waits until there is a doubt.

@@ -1,6 +1,8 @@
 //! A node's own heartbeat: written over the publishing connection, read on the subscriber link.
 
-use crate::redis::{doubt::Doubt, kind::Kind, member::Member, names::Name, redirect::Again, reply::server_text};
+use crate::redis::{
+    doubt::Doubt, kind::Kind, life::Life, member::Member, names::Name, redirect::Again, reply::server_text,
+};
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use std::{
     str,
@@ -16,10 +18,13 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the key that shows that a node lives outlasts it.
-const EXPIRY: Duration = Duration::from_secs(5);
+/// A node that lives never lets it expire: so where it is gone, Redis has lost it, and perhaps more.
+const EXPIRY: Duration = Duration::from_secs(30);
 
-/// It writes a key since a demoted primary still takes a bare PUBLISH, to which nobody listens any more.
-const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call(ARGV[3], KEYS[1], ARGV[1])";
+/// How manieth beat also asks for evictions.
+const LOOK: u64 = 8;
+
+const SCRIPT: &str = include_str!("script/heartbeat.lua");
 
 /// The heartbeats of one link. Those of an earlier link, which may still be on their way, are none of its.
 #[derive(Debug)]
@@ -38,28 +43,35 @@ impl Heartbeat {
     }
 
     /// Beats until Redis does not take it any more, and returns why.
+    /// Tells `life` when Redis may have lost keys, and `doubt` when the server hasn't got the key's slot any more.
     pub(super) async fn run(
         self: Arc<Self>,
         member: Arc<Member>,
-        doubt: Arc<Doubt>,
+        (doubt, life): (Arc<Doubt>, Arc<Life>),
         mut connection: MultiplexedConnection,
     ) -> String {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let mut keys = Keys::default();
+        for count in 0_u64.. {
             ticks.tick().await;
-            let beat = self.command(&member.heartbeat());
+            let beat = self.command(&member.heartbeat(), count % LOOK == 0);
             match timeout(LIMIT, connection.send_packed_command(&beat)).await {
                 Ok(Ok(Value::ServerError(error))) => match Again::of(&error) {
                     // It gets another name soon; without one, none comes round any more.
                     Some(Again::Elsewhere(redirect)) => doubt.hint(redirect),
                     _ => return format!("Redis refused the heartbeat: {}", server_text(&error)),
                 },
-                Ok(Ok(_)) => {}
+                Ok(Ok(reply)) => {
+                    if keys.may_be_lost(&reply) {
+                        life.may_have_lost();
+                    }
+                }
                 Ok(Err(error)) => return format!("the heartbeat failed: {error}"),
                 Err(_) => return format!("Redis did not answer the heartbeat within {LIMIT:?}"),
             }
         }
+        "the heart has beaten for the last time".to_owned()
     }
 
     /// Whether what came on the Redis channel `name` is one.
@@ -76,10 +88,12 @@ impl Heartbeat {
         self.start.checked_add(Duration::from_micros(micros.parse().ok()?))
     }
 
-    pub(super) fn command(&self, name: &Name) -> Cmd {
+    /// One beat; whether it `looks` for evictions.
+    pub(super) fn command(&self, name: &Name, looks: bool) -> Cmd {
         let payload = self.payload();
         let expiry = u64::try_from(EXPIRY.as_millis()).unwrap_or(u64::MAX);
-        redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(&**name).arg(payload).arg(expiry).arg(self.kind.publish()).take()
+        let (looks, publish) = (u8::from(looks), self.kind.publish());
+        redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(&**name).arg(payload).arg(expiry).arg(looks).arg(publish).take()
     }
 
     fn payload(&self) -> String {
@@ -92,6 +106,28 @@ fn beginning(name: &str) -> &str {
     let tag = name.find('{').unwrap_or_default();
     let end = name.get(tag..).and_then(|rest| rest.find(['.', '}']));
     end.and_then(|end| name.get(..tag + end)).unwrap_or(name)
+}
+
+/// What the answers to the heartbeats of a link say of Redis' keys.
+#[derive(Debug, Default)]
+struct Keys {
+    /// Whether the node's own was written on this link.
+    written: bool,
+    /// How many Redis had evicted.
+    evicted: Option<i64>,
+}
+
+impl Keys {
+    /// Whether the answer shows that keys were lost. The first one of a link never does: a link is reason enough.
+    fn may_be_lost(&mut self, reply: &Value) -> bool {
+        let Value::Array(items) = reply else { return false };
+        let [Value::Int(kept), Value::Int(evicted)] = items[..] else { return false };
+        let gone = std::mem::replace(&mut self.written, true) && kept == 0;
+        let evicted = Some(evicted).filter(|count| *count >= 0);
+        let more = evicted.zip(self.evicted).is_some_and(|(now, before)| now != before);
+        self.evicted = evicted.or(self.evicted);
+        gone || more
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +152,25 @@ mod tests {
         for other in ["a.b:{node-71}:h", "a.b:{7}:c:{node-7}:h", "a.b:{all}:b", "", "a.b:{node-7"] {
             assert!(!is(other), "{other}");
         }
+    }
+
+    #[test]
+    fn losses_show_in_the_answers() {
+        let answer = |kept, evicted| Value::Array(vec![Value::Int(kept), Value::Int(evicted)]);
+        let mut keys = Keys::default();
+        for (kept, evicted, lost) in [
+            (0, 7, false),
+            (1, -1, false),
+            (1, 7, false),
+            (0, -1, true),
+            (1, -1, false),
+            (1, 8, true),
+            (1, -1, false),
+            (1, 8, false),
+        ] {
+            assert_eq!(keys.may_be_lost(&answer(kept, evicted)), lost, "{kept} {evicted}");
+        }
+        assert!(!keys.may_be_lost(&Value::Int(1)));
     }
 
     proptest! {

@@ -1,6 +1,6 @@
-//! Reads histories: one task for the whole node, some questions under way at once.
+//! Reads histories and asks about members: one task for each link, some questions under way at once.
 
-use crate::redis::question::Question;
+use crate::redis::{asking::Asking, kind::Kind};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
@@ -15,14 +15,15 @@ pub(super) const QUEUE: usize = 256;
 /// Takes questions and answers them.
 pub(super) struct Histories {
     connection: MultiplexedConnection,
-    questions: mpsc::Receiver<Question>,
+    kind: Kind,
+    questions: mpsc::Receiver<Asking>,
     in_flight: FuturesUnordered<BoxFuture<'static, RedisResult<()>>>,
 }
 
 impl Histories {
     /// `connection` must have room for [`MAX_IN_FLIGHT`] requests.
-    pub(super) fn new(connection: MultiplexedConnection, questions: mpsc::Receiver<Question>) -> Self {
-        Self { connection, questions, in_flight: FuturesUnordered::new() }
+    pub(super) fn new(connection: MultiplexedConnection, kind: Kind, questions: mpsc::Receiver<Asking>) -> Self {
+        Self { connection, kind, questions, in_flight: FuturesUnordered::new() }
     }
 
     /// Answers until the connection fails, and returns why. Dropping it drops all questions.
@@ -34,12 +35,12 @@ impl Histories {
             tokio::select! {
                 Some(answered) = self.in_flight.next() => {
                     if let Err(error) = answered {
-                        return format!("reading a history failed: {error}");
+                        return format!("reading from Redis failed: {error}");
                     }
                 }
                 taken = self.questions.recv(), if self.in_flight.len() < MAX_IN_FLIGHT => match taken {
-                    Some(question) => self.in_flight.push(question.ask(self.connection.clone()).boxed()),
-                    None => return "nobody reads histories any more".to_owned(),
+                    Some(question) => self.in_flight.push(question.ask(self.connection.clone(), self.kind).boxed()),
+                    None => return "nobody asks any more".to_owned(),
                 },
             }
         }

@@ -37,7 +37,7 @@ pub struct Finding {
 }
 
 /// Connects to every server that `config` names and does there what a node does, under names of its own: nothing is
-/// published to anybody, and the one key that is written is gone after 5 s.
+/// published to anybody, and the one key that is written is gone after 30 s.
 ///
 /// # Errors
 ///
@@ -183,7 +183,7 @@ impl Look<'_> {
         }
         listener.done(redis::cmd(kind.subscribe()).arg(&**name)).await?;
         let since = Instant::now();
-        talker.done(&Heartbeat::new(name, kind, rand::random()).command(name)).await?;
+        talker.done(&Heartbeat::new(name, kind, rand::random()).command(name, true)).await?;
         listener.hear().await?;
         Ok(format!("a heartbeat came round in {:.1?}", since.elapsed()))
     }

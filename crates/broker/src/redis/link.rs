@@ -92,7 +92,8 @@ impl Link {
             end = first_end(tasks) => return end,
             () = interest.settled(member.id) => {}
         }
-        tasks.spawn(lost(heartbeat.run(Arc::clone(member), doubt(), publishing.clone())));
+        let (doubt, life) = (Arc::clone(&self.shared.doubt), Arc::clone(&self.shared.life));
+        tasks.spawn(lost(heartbeat.run(Arc::clone(member), (doubt, life), publishing.clone())));
         tokio::select! {
             end = first_end(tasks) => return end,
             Ok(()) = came_round => {}
@@ -142,9 +143,11 @@ impl<'a> Up<'a> {
             Work { jobs: member.gate.open(publisher::QUEUE), withdrawals: member.withdrawals.open(publisher::QUEUE) };
         let publisher = Publisher::new(publishing, kind, Arc::clone(&self.shared.doubt), work);
         tasks.spawn(lost(publisher.run()));
-        let histories = Histories::new(reading, member.queries.open(histories::QUEUE));
+        let histories = Histories::new(reading, kind, member.queries.open(histories::QUEUE));
         tasks.spawn(lost(histories.run()));
         member.interest.accept(member.id);
+        // Another server, or this one with less than it had.
+        self.shared.life.may_have_lost();
         self.state(LinkState::Up);
         self.since = Some(Instant::now());
     }

@@ -4,7 +4,7 @@ use crate::{
     LinkState,
     metrics::RedisMetrics,
     redis::{
-        gate::Gate, interest::Interest, job::Job, names::Name, publisher::Withdraw, question::Question, window::Window,
+        asking::Asking, gate::Gate, interest::Interest, job::Job, names::Name, publisher::Withdraw, window::Window,
     },
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct Member {
     pub(super) link: watch::Sender<LinkState>,
     pub(super) gate: Gate<Job>,
     pub(super) withdrawals: Gate<Withdraw>,
-    pub(super) queries: Gate<Question>,
+    pub(super) queries: Gate<Asking>,
     pub(super) interest: Arc<Interest>,
     pub(super) window: Window,
     pub(super) metrics: Arc<RedisMetrics>,

@@ -12,6 +12,11 @@
 //! | `m` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | hash of the newest place |
 //! | `i` | as of its Pub/Sub channel | length of the channel's name, `:`, that name, `:` (for broadcasts none of these), the key | answer to an idempotency key |
 //! | `h` | `node-<id>`, or `node-<id>.<variant>` at all servers but one | | Pub/Sub channel and key of a node's heartbeat |
+//! | `p` | partition of the channel | the channel's name | sorted set of the channel's members |
+//! | `u` | partition of the channel | the channel's name | hash of its users, with how many connections each has |
+//! | `n` | partition | id of a node | hash of the partition's channels on which the node has members |
+//! | `l` | `all` | | sorted set of the nodes that live, by their last sign |
+//! | `d` | `all` | | sorted set of the nodes that were taken for dead, since when |
 //!
 //! The tag is a hash tag of Redis Cluster: what has the same tag is in the same slot.
 
@@ -86,6 +91,31 @@ impl Names {
         }
     }
 
+    /// The members of a channel.
+    pub(super) fn members(&self, channel: &ChannelName) -> Name {
+        format!("{}:{{{}}}:p:{channel}", self.prefix, Partition::of(channel)).into()
+    }
+
+    /// The users of a channel.
+    pub(super) fn users(&self, channel: &ChannelName) -> Name {
+        format!("{}:{{{}}}:u:{channel}", self.prefix, Partition::of(channel)).into()
+    }
+
+    /// The channels of a partition on which a node has members.
+    pub(super) fn channels_of(&self, partition: Partition, node: NodeId) -> Name {
+        format!("{}:{{{partition}}}:n:{node}", self.prefix).into()
+    }
+
+    /// The nodes that live.
+    pub(super) fn living(&self) -> Name {
+        format!("{}:{{all}}:l", self.prefix).into()
+    }
+
+    /// The nodes that were taken for dead.
+    pub(super) fn dead(&self) -> Name {
+        format!("{}:{{all}}:d", self.prefix).into()
+    }
+
     /// Where a node's heartbeats go, of which there are some with different tags; also the key that they write.
     pub(super) fn heartbeat(&self, node: NodeId, variant: u32) -> Name {
         let (prefix, tag) = (&self.prefix, heartbeat_tag(node, variant));
@@ -149,13 +179,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn names_of_presence_are_pinned() {
+        let (names, news) = (Names::new("fanwire", 0), ChannelName::parse("news").unwrap());
+        let node = NodeId::from_random(42);
+        let of = [
+            names.members(&news),
+            names.users(&news),
+            names.channels_of(Partition::of(&news), node),
+            names.living(),
+            names.dead(),
+        ];
+        let expected = [
+            "fanwire:{336}:p:news",
+            "fanwire:{336}:u:news",
+            "fanwire:{336}:n:42",
+            "fanwire:{all}:l",
+            "fanwire:{all}:d",
+        ];
+        assert_eq!(of.each_ref().map(|name| &**name), expected);
+    }
+
     fn target(channel: &str) -> Target {
         Target::Channel(ChannelName::parse(channel).unwrap())
     }
 
     /// Every name that has to do with a channel, or with broadcasts.
     fn all(names: &Names, target: &Target, key: &IdempotencyKey) -> Vec<Name> {
-        vec![names.target(target), names.stream(target), names.place(target), names.answer(target, key)]
+        let mut all = vec![names.target(target), names.stream(target), names.place(target), names.answer(target, key)];
+        if let Target::Channel(channel) = target {
+            let of_node = names.channels_of(Partition::of(channel), NodeId::from_random(1));
+            all.extend([names.members(channel), names.users(channel), of_node]);
+        }
+        all
     }
 
     #[test]
@@ -183,6 +239,7 @@ mod tests {
             let mut of_p = all(&p, &a, &key);
             of_p.extend(all(&p, &Target::Broadcast, &key));
             of_p.extend([0, 1].map(|variant| p.heartbeat(NodeId::from_random(1), variant)));
+            of_p.extend([p.living(), p.dead()]);
             for name in all(&q, &b, &key) {
                 prop_assert!(!of_p.contains(&name), "{}", name);
             }

@@ -6,6 +6,7 @@ use crate::{
     envelope, epoch,
     metrics::RedisMetrics,
     redis::{
+        asking::Unanswered,
         doubt::Doubt,
         keep::{position, refusal},
         names::Names,
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 use fanwire_protocol::Position;
-use redis::{Cmd, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{RedisResult, Value, aio::MultiplexedConnection};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,15 +28,7 @@ pub(super) struct Question {
     arguments: Vec<String>,
     metrics: Arc<RedisMetrics>,
     doubt: Arc<Doubt>,
-    answer: oneshot::Sender<Result<Page, Unread>>,
-}
-
-/// Why there is no page.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unread {
-    /// The server has not got what is asked about, or not now.
-    Elsewhere,
-    Failed(ReadError),
+    answer: oneshot::Sender<Result<Page, Unanswered>>,
 }
 
 impl Question {
@@ -45,7 +38,7 @@ impl Question {
         retention: Retention,
         metrics: Arc<RedisMetrics>,
         doubt: Arc<Doubt>,
-    ) -> (Self, oneshot::Receiver<Result<Page, Unread>>) {
+    ) -> (Self, oneshot::Receiver<Result<Page, Unanswered>>) {
         let (answer, answered) = oneshot::channel();
         (Self { arguments: arguments(names, &query, retention), query, metrics, doubt, answer }, answered)
     }
@@ -59,29 +52,14 @@ impl Question {
         if self.answer.is_closed() {
             return Ok(());
         }
-        let mut reply = connection.send_packed_command(&self.command(true)).await?;
-        if again(&reply) == Some(Again::Unknown) {
-            reply = connection.send_packed_command(&self.command(false)).await?;
-        }
-        let page = match again(&reply) {
-            Some(again) => Err(self.elsewhere(again)),
-            None => self.page(reply).map_err(Unread::Failed),
+        let reply = script::HISTORY.run(&mut connection, &self.arguments).await?;
+        let page = match Again::in_reply(&reply) {
+            Some(again) => Err(self.doubt.about(again)),
+            None => self.page(reply).map_err(Unanswered::Failed),
         };
         // One who has gone needs no answer.
         let _ = self.answer.send(page);
         Ok(())
-    }
-
-    fn elsewhere(&self, again: Again) -> Unread {
-        match again {
-            Again::Elsewhere(redirect) => self.doubt.hint(redirect),
-            Again::Later | Again::Unknown => self.doubt.raise(),
-        }
-        Unread::Elsewhere
-    }
-
-    fn command(&self, known: bool) -> Cmd {
-        script::HISTORY.call(known).arg(&self.arguments).take()
     }
 
     fn page(&self, reply: Value) -> Result<Page, ReadError> {
@@ -116,13 +94,6 @@ impl Question {
         let step = |last: u64| if self.query.reverse { last.checked_sub(1) } else { last.checked_add(1) };
         publication.position.as_ref().is_some_and(belongs)
             && last.and_then(offset).is_none_or(|last| step(last) == offset(delivery))
-    }
-}
-
-fn again(reply: &Value) -> Option<Again> {
-    match reply {
-        Value::ServerError(error) => Again::of(error),
-        _ => None,
     }
 }
 

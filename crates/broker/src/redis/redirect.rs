@@ -1,6 +1,6 @@
 //! What a server of a cluster answers that has done nothing, and who may do it.
 
-use redis::ServerError;
+use redis::{ServerError, Value};
 
 /// Why a command had no effect and may have one when it is sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,14 @@ impl Again {
             "NOSCRIPT" => Some(Self::Unknown),
             "MOVED" => Some(rest.and_then(Redirect::read).map_or(Self::Later, Self::Elsewhere)),
             "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" => Some(Self::Later),
+            _ => None,
+        }
+    }
+
+    /// Whether what was answered with `reply` may be sent again.
+    pub(super) fn in_reply(reply: &Value) -> Option<Self> {
+        match reply {
+            Value::ServerError(error) => Self::of(error),
             _ => None,
         }
     }

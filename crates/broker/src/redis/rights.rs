@@ -16,6 +16,21 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("hset", &[KEY, "field", "value"]),
     ("hmget", &[KEY, "field"]),
     ("pexpire", &[KEY, "5000"]),
+    ("hget", &[KEY, "field"]),
+    ("hgetall", &[KEY]),
+    ("hdel", &[KEY, "field"]),
+    ("hlen", &[KEY]),
+    ("hincrby", &[KEY, "field", "1"]),
+    ("zadd", &[KEY, "1", "member"]),
+    ("zrem", &[KEY, "member"]),
+    ("zcard", &[KEY]),
+    ("zscore", &[KEY, "member"]),
+    ("zrange", &[KEY, "0", "0"]),
+    ("zrevrange", &[KEY, "0", "0"]),
+    ("zrangebylex", &[KEY, "-", "+", "LIMIT", "0", "1"]),
+    ("zrangebyscore", &[KEY, "-inf", "0", "LIMIT", "0", "1"]),
+    ("zremrangebyscore", &[KEY, "-inf", "0"]),
+    ("time", &[]),
     ("unlink", &[KEY]),
     ("info", &["replication"]),
     ("eval", &["return 0", "0"]),
@@ -99,5 +114,15 @@ mod tests {
             }
         }
         assert!(seen > 10, "only {seen} commands were found");
+    }
+
+    #[test]
+    fn operators_are_given_the_same_lines() {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/README.md");
+        let readme = fs::read_to_string(readme).unwrap();
+        for is_cluster in [false, true] {
+            let line = setuser("fanwire", "fanwire", is_cluster).replace(" on ", " on >PASSWORD ");
+            assert!(readme.lines().any(|written| written == line), "{line} is not in deploy/README.md");
+        }
     }
 }

@@ -6,9 +6,9 @@ use crate::{
     partition::{Partition, Partitions},
     redis::{
         DOWN,
+        asking::Asking,
         job::Job,
         member::{Member, MemberId},
-        question::Question,
         subscriptions::Owner,
     },
 };
@@ -81,7 +81,7 @@ impl Route {
     }
 
     /// Where a question about `partition` goes.
-    pub(super) fn questions(&self, partition: Partition) -> Option<mpsc::Sender<Question>> {
+    pub(super) fn questions(&self, partition: Partition) -> Option<mpsc::Sender<Asking>> {
         self.member(partition)?.queries.queue()
     }
 

@@ -1,6 +1,6 @@
 //! The scripts that Redis runs for a node, each atomic.
 //!
-//! Both begin with `script/place.lua`, which finds out where the target stands, and opens a new epoch where its offsets
+//! Those about histories begin with `script/place.lua`, which finds out where the target stands, and opens a new epoch where its offsets
 //! may have been given before:
 //!
 //! * the place is gone: flushed, evicted, expired, or lost with the server;
@@ -22,7 +22,7 @@
 //! Reading the id takes about a quarter of the script's time in Redis. A node can't read it ahead: a connection outlasts a
 //! promotion, and what is published first after one must not be what is wrong.
 
-use redis::Cmd;
+use redis::{Cmd, RedisResult, ToRedisArgs, Value, aio::MultiplexedConnection};
 use std::{sync::LazyLock, time::Duration};
 
 /// Gives the next offset, keeps the publication and publishes it. Answers with epoch and offset.
@@ -33,7 +33,22 @@ pub(super) static PUBLISH: LazyLock<Script> =
 pub(super) static HISTORY: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("script/place.lua"), include_str!("script/history.lua"))));
 
+/// Changes members of a node. Answers with how many came, went, and are there again.
+pub(super) static CHANGE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("script/member.lua"), include_str!("script/change.lua"))));
+
+/// Removes members of a dead node. Answers with how many, and whether there may be more.
+pub(super) static REMOVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("script/member.lua"), include_str!("script/remove.lua"))));
+
+/// Counts the members of a channel, and their users.
+pub(super) static COUNTS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/counts.lua")));
+
+/// Shows that a node lives.
+pub(super) static LIFE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/life.lua")));
+
 /// A script.
+#[derive(Debug)]
 pub(super) struct Script {
     text: &'static str,
     hash: String,
@@ -49,6 +64,28 @@ impl Script {
     pub(super) fn call(&self, known: bool) -> Cmd {
         if known { redis::cmd("EVALSHA").arg(&self.hash).take() } else { redis::cmd("EVAL").arg(self.text).take() }
     }
+
+    /// Has it run, with `arguments` behind it; what Redis refused is in the reply.
+    ///
+    /// # Errors
+    ///
+    /// When the connection can't be used any more.
+    pub(super) async fn run<A: ToRedisArgs + Sync>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        arguments: &A,
+    ) -> RedisResult<Value> {
+        let reply = connection.send_packed_command(self.call(true).arg(arguments)).await?;
+        if is_unknown_script(&reply) {
+            return connection.send_packed_command(self.call(false).arg(arguments)).await;
+        }
+        Ok(reply)
+    }
+}
+
+/// Whether Redis has done nothing, as it does not have the script.
+pub(super) fn is_unknown_script(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
 
 /// The longest that Redis is told to keep something. Its limit is far beyond.

@@ -19,6 +19,8 @@ pub(crate) enum Came {
     Text(String),
     /// The text of a publication with history, and its place.
     Kept(String, Position),
+    /// Who came or went, and with which user.
+    Change(String),
     Gap,
 }
 
@@ -166,6 +168,11 @@ pub(crate) async fn outcome(accepted: Accepted) -> Result<(), PublishError> {
 }
 
 fn read(delivery: &Delivery) -> Came {
+    if let Some(change) = &delivery.publication.change {
+        let with = change.member.user.as_ref().filter(|_| change.with_user);
+        let with = with.map_or(String::new(), |user| format!(" with {user}"));
+        return Came::Change(format!("{:?} {}{with}", change.kind, change.member.connection));
+    }
     let (_, bytes) = delivery.publication.content.parts();
     let text = std::str::from_utf8(bytes).unwrap().trim_matches('"').to_owned();
     match delivery.publication.position.clone() {

@@ -4,7 +4,7 @@ use super::{
     setting::{Visitor, any, within},
     size::Size,
 };
-use fanwire_node::TrustedProxies;
+use fanwire_node::{TrustedProxies, UserHeader};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -21,11 +21,17 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     /// Proxies, as addresses and networks, whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<String>,
+    /// The header by which those proxies tell who the user is; empty where none does.
+    pub(crate) user_header: String,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)), trusted_proxies: Vec::new() }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
+            trusted_proxies: Vec::new(),
+            user_header: String::new(),
+        }
     }
 }
 
@@ -34,6 +40,9 @@ impl Server {
         visitor.setting("server.listen", &mut self.listen, any);
         visitor.setting("server.trusted_proxies", &mut self.trusted_proxies, |proxies| {
             TrustedProxies::parse(proxies).err().map(|invalid| invalid.to_string())
+        });
+        visitor.setting("server.user_header", &mut self.user_header, |name| {
+            if name.is_empty() { None } else { UserHeader::parse(name).err().map(|invalid| invalid.to_string()) }
         });
     }
 }
@@ -115,11 +124,13 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// Channels that one connection may be subscribed to.
     pub(crate) channels: usize,
+    /// Bytes that a connection may say of itself where it is seen.
+    pub(crate) info: Size,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message: Size::kib(64), connections: 100_000, channels: 128 }
+        Self { message: Size::kib(64), connections: 100_000, channels: 128, info: Size::kib(1) }
     }
 }
 
@@ -128,6 +139,7 @@ impl Limits {
         visitor.setting("limits.message", &mut self.message, within(Size::new(125)..=Size::kib(64 << 10)));
         visitor.setting("limits.connections", &mut self.connections, within(1..=10_000_000));
         visitor.setting("limits.channels", &mut self.channels, within(1..=100_000));
+        visitor.setting("limits.info", &mut self.info, within(Size::new(0)..=Size::kib(64)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The groups `namespaces` and `broadcast`: what is kept of publications.
+//! The groups `namespaces` and `broadcast`: what is kept of publications, and who is seen.
 
 use super::setting::{Visitor, any, within};
 use fanwire_protocol::channel::DEFAULT_NAMESPACE;
@@ -45,11 +45,15 @@ pub(crate) struct Namespace {
     pub(crate) history: History,
     /// Whether clients may resume at a place in a history.
     pub(crate) recover: bool,
+    /// Whether one can ask who is on a channel.
+    pub(crate) presence: bool,
+    /// Whether subscribers are told who comes and goes.
+    pub(crate) join_leave: bool,
 }
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self { history: History::default(), recover: true }
+        Self { history: History::default(), recover: true, presence: false, join_leave: false }
     }
 }
 
@@ -70,10 +74,12 @@ impl Namespaces {
     }
 
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
-        for (name, Namespace { history, recover }) in &mut self.0 {
+        for (name, Namespace { history, recover, presence, join_leave }) in &mut self.0 {
             let group = format!("{GROUP}.{name}");
             history.visit(&group, visitor);
             visitor.setting(&format!("{group}.recover"), recover, any);
+            visitor.setting(&format!("{group}.presence"), presence, any);
+            visitor.setting(&format!("{group}.join_leave"), join_leave, any);
         }
     }
 }

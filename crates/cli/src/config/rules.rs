@@ -18,11 +18,28 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "must be more than the sum of",
             &["drain.grace", "drain.window"],
         ),
+        rule(
+            server.user_header.is_empty() || !server.trusted_proxies.is_empty(),
+            "server.user_header",
+            "is believed only from proxies, and there are none in",
+            &["server.trusted_proxies"],
+        ),
         config.redis.broken(effective),
     ]
     .into_iter()
     .flatten()
+    .chain(unseen(config, effective))
     .collect()
+}
+
+/// Namespaces that are to tell who comes and goes, but see nobody.
+fn unseen(config: &Config, effective: &Effective) -> Vec<Problem> {
+    let blind = config.namespaces.0.iter().filter(|(_, namespace)| namespace.join_leave && !namespace.presence);
+    let problems = blind.filter_map(|(name, _)| {
+        let [join_leave, presence] = ["join_leave", "presence"].map(|key| format!("namespaces.{name}.{key}"));
+        problem(effective, &join_leave, "means nothing with", &[&presence])
+    });
+    problems.collect()
 }
 
 /// What works, though hardly as it was meant.

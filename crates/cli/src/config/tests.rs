@@ -251,6 +251,24 @@ fn rules_between_values_hold() {
             r#"internal.listen = "127.0.0.1:8765" (environment variable FANWIRE_INTERNAL__LISTEN): must differ from server.listen = "127.0.0.1:8765" (default)"#,
         ],
     );
+    check_wrong(
+        &variables(&[("FANWIRE_SERVER__USER_HEADER", "X-User")]),
+        &[
+            r#"server.user_header = "X-User" (environment variable FANWIRE_SERVER__USER_HEADER): is believed only from proxies, and there are none in server.trusted_proxies = [] (default)"#,
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_NAMESPACES__ROOM__JOIN_LEAVE", "true")]),
+        &[
+            r"namespaces.room.join_leave = true (environment variable FANWIRE_NAMESPACES__ROOM__JOIN_LEAVE): means nothing with namespaces.room.presence = false (default)",
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_SERVER__USER_HEADER", "X User"), ("FANWIRE_SERVER__TRUSTED_PROXIES", "::1")]),
+        &[
+            r#"server.user_header = "X User" (environment variable FANWIRE_SERVER__USER_HEADER): "X User" is no name of a header, such as X-User: letters, digits and - are"#,
+        ],
+    );
     let orderly = variables(&[("FANWIRE_DRAIN__DEADLINE", "17001ms")]).load().map(|loaded| loaded.warnings);
     assert_eq!(orderly, Ok(Vec::new()));
     let warnings = variables(&[("FANWIRE_DRAIN__DEADLINE", "17s")]).load().map(|loaded| loaded.warnings);
@@ -290,7 +308,7 @@ fn unknown_keys_of_namespaces_are_told_with_the_likely_one() {
     check_wrong(
         &set("namespaces.chat = 7"),
         &[
-            "namespaces.chat = 7 (file f.toml): no such key; the keys of namespaces are namespaces.chat.history.size, namespaces.chat.history.ttl, namespaces.chat.recover",
+            "namespaces.chat = 7 (file f.toml): no such key; the keys of namespaces are namespaces.chat.history.size, namespaces.chat.history.ttl, namespaces.chat.join_leave, namespaces.chat.presence, namespaces.chat.recover",
         ],
     );
     check_wrong(

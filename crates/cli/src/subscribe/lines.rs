@@ -1,6 +1,6 @@
 //! What arrives as lines for people.
 
-use crate::output;
+use crate::{member, output};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fanwire_client::{Closed, Content, Error, Event, Outcome, Position, Recovery, Refusal};
 
@@ -41,6 +41,8 @@ pub(super) fn as_text(event: &Event) -> Line {
         Event::SubscriptionLost { channel, refusal } => {
             notice(&format!("no longer subscribed to {channel}: {}", told(refusal)))
         }
+        Event::Join { channel, member, .. } => notice(&format!("{} is on {channel} now", member::name(member))),
+        Event::Leave { channel, member, .. } => notice(&format!("{} has left {channel}", member::name(member))),
         other => Line::Notice(output::printable(&format!("{other:?}"))),
     }
 }

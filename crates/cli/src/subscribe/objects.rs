@@ -1,11 +1,13 @@
 //! What arrives as JSON objects for programs.
 
-use crate::failure::Failure;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use fanwire_client::{Closed, Content, Error, Event, Outcome, Position, Recovery, Refusal, Welcome};
+use crate::{
+    failure::Failure,
+    member::Described,
+    payload::{self, Payload, escaped},
+};
+use fanwire_client::{Closed, Error, Event, Outcome, Position, Recovery, Refusal, Welcome};
 use serde::Serialize;
-use serde_json::value::RawValue;
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 /// An event as a line of JSON.
 #[derive(Serialize)]
@@ -66,25 +68,28 @@ enum Object<'a> {
         code: &'a str,
         message: &'a str,
     },
-}
-
-/// A content under the key of its form, JSON as it was received.
-#[derive(Serialize)]
-enum Payload<'a> {
-    #[serde(rename = "content")]
-    Json(&'a RawValue),
-    #[serde(rename = "content_base64")]
-    Base64(String),
+    Join {
+        channel: &'a str,
+        #[serde(flatten)]
+        member: Described<'a>,
+        first: bool,
+    },
+    Leave {
+        channel: &'a str,
+        #[serde(flatten)]
+        member: Described<'a>,
+        last: bool,
+    },
 }
 
 /// `event` as a JSON object on a line, if there is one for it.
 pub(super) fn as_json(event: &Event) -> Result<Option<String>, Failure> {
     let object = match event {
         Event::Message { channel, content, position } => {
-            Object::Message { channel, place: position.as_ref(), payload: payload(content)? }
+            Object::Message { channel, place: position.as_ref(), payload: payload::of(content)? }
         }
         Event::Broadcast { content, position } => {
-            Object::Broadcast { place: position.as_ref(), payload: payload(content)? }
+            Object::Broadcast { place: position.as_ref(), payload: payload::of(content)? }
         }
         Event::Lost { channel, position } => Object::Lost { channel: channel.as_deref(), place: position.as_ref() },
         Event::Recovering { channel, since, newest } => {
@@ -102,6 +107,12 @@ pub(super) fn as_json(event: &Event) -> Result<Option<String>, Failure> {
         Event::Reconnected { welcome, away, recovery } => reconnected(welcome, *away, recovery),
         Event::SubscriptionLost { channel, refusal: Refusal { code, message } } => {
             Object::SubscriptionLost { channel, code, message }
+        }
+        Event::Join { channel, member, first } => {
+            Object::Join { channel, member: Described::new(member)?, first: *first }
+        }
+        Event::Leave { channel, member, last } => {
+            Object::Leave { channel, member: Described::new(member)?, last: *last }
         }
         _ => return Ok(None),
     };
@@ -123,25 +134,4 @@ impl Object<'_> {
     fn line(&self) -> Result<String, Failure> {
         Ok(escaped(&serde_json::to_string(self)?))
     }
-}
-
-fn payload(content: &Content) -> Result<Payload<'_>, serde_json::Error> {
-    Ok(match content {
-        Content::Json(json) => Payload::Json(json.parse()?),
-        Content::Binary(bytes) => Payload::Base64(STANDARD.encode(bytes)),
-    })
-}
-
-/// The JSON text `json` without what terminals take as commands. JSON has control characters only in strings, and of
-/// those only such as have this escape.
-fn escaped(json: &str) -> String {
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_control() {
-            let _ = write!(line, "\\u{:04x}", u32::from(c));
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }

@@ -2,12 +2,12 @@
 
 use super::{Connection, Stop, ended};
 use crate::{
-    Error, Event, Outcome, Position, Refusal,
+    Content, Error, Event, Outcome, Position, Refusal,
     call::{Asker, Call, Granted, Sending},
     replay::Missing,
     subscriptions::{self, Standing},
     unanswered::Asked,
-    wire::{self, Command},
+    wire::{self, Command, Subscribe},
 };
 use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::Message;
@@ -25,7 +25,9 @@ impl Connection<'_> {
         match call {
             None => Ok(()),
             Some(Call::Close) => Err(Stop::Done),
-            Some(Call::Subscribe { channel, since, asker }) => self.subscribe(channel, since, vec![asker], false),
+            Some(Call::Subscribe { channel, since, info, asker }) => {
+                self.subscribe_as(channel, since, info, vec![asker], false)
+            }
             Some(Call::Unsubscribe { channel, asker }) => {
                 let wanted = self.user.subscriptions.forget(&channel);
                 self.replay.forget(&channel);
@@ -51,13 +53,26 @@ impl Connection<'_> {
         &mut self,
         channel: String,
         since: Option<Position>,
+        askers: Vec<Asker>,
+        again: bool,
+    ) -> Result<(), Stop> {
+        self.subscribe_as(channel, since, None, askers, again)
+    }
+
+    fn subscribe_as(
+        &mut self,
+        channel: String,
+        since: Option<Position>,
+        info: Option<Content>,
         mut askers: Vec<Asker>,
         again: bool,
     ) -> Result<(), Stop> {
         let id = self.ids.next();
         let (place, waiting) = self.user.subscriptions.asked(&channel, since, id);
         askers.extend(waiting);
-        let command = Command::Subscribe { channel: &channel, recover: place.as_ref() };
+        self.user.subscriptions.introduce(&channel, info);
+        let info = self.user.subscriptions.info(&channel);
+        let command = Command::Subscribe(Subscribe::new(self.encoding, &channel, place.as_ref(), info));
         let command = wire::encode(self.encoding, id, command)?;
         self.send(id, command, Asked::Subscribe { channel, askers, again })
     }

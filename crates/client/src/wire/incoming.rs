@@ -1,6 +1,8 @@
 //! What nodes say.
 
-use crate::{Content, Error, Event, Position, Refusal, Welcome, call::Granted, content};
+use crate::{
+    Content, Error, Event, Member, Members, Position, PresenceStats, Refusal, Welcome, call::Granted, content,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, time::Duration};
@@ -60,6 +62,8 @@ impl<'a> Spelt<'a> {
             "error" => self.read::<Refused>()?.told(),
             "message" => self.read::<Delivery>()?.message()?,
             "broadcast" => self.read::<Delivery>()?.broadcast()?,
+            "join" => self.read::<Change>()?.join()?,
+            "leave" => self.read::<Change>()?.leave()?,
             "lost" => self.read::<Lost>()?.told(),
             "gap" => Incoming::Event(Event::Gap { duration: duration(self.read::<Gap>()?.seconds)? }),
             "dropped" => Incoming::Event(Event::Dropped { count: self.read::<Dropped>()?.count }),
@@ -99,14 +103,23 @@ struct Answer {
     newest: Option<u64>,
     #[serde(default)]
     publications: Vec<Delivery>,
+    #[serde(default)]
+    members: Vec<Present>,
+    #[serde(default)]
+    more: bool,
+    connections: Option<u64>,
+    users: Option<u64>,
 }
 
 impl Answer {
     fn granted(self) -> Result<Incoming, String> {
-        let Self { id, epoch, offset, recovered, newest, publications } = self;
+        let Self { id, epoch, offset, recovered, newest, publications, members, more, connections, users } = self;
         let position = epoch.zip(offset).map(|(epoch, offset)| Position::new(&epoch, offset));
         let publications = publications.into_iter().map(Delivery::entry).collect::<Result<_, _>>()?;
-        Ok(Incoming::Answer(id, Ok(Granted { position, recovered, newest, publications })))
+        let members = members.into_iter().map(Present::member).collect::<Result<_, _>>()?;
+        let members = Members { members, more };
+        let stats = connections.zip(users).map(|(connections, users)| PresenceStats { connections, users });
+        Ok(Incoming::Answer(id, Ok(Granted { position, recovered, newest, publications, members, stats })))
     }
 }
 
@@ -183,6 +196,61 @@ impl Delivery {
             }
             (None, None) => Err("a message without content".to_owned()),
         }
+    }
+}
+
+/// A member as it is written.
+#[derive(Deserialize)]
+struct Present {
+    connection: (u64, u64),
+    user: Option<String>,
+    /// An info of `null` is an info.
+    #[serde(default, deserialize_with = "present")]
+    info: Option<Content>,
+    info_base64: Option<String>,
+}
+
+impl Present {
+    fn member(self) -> Result<Member, String> {
+        let Self { connection, user, info, info_base64 } = self;
+        let binary = info_base64.map(|text| STANDARD.decode(text)).transpose();
+        let binary = binary.map_err(|error| format!("info_base64: {error}"))?;
+        Ok(Member { connection, user, info: info.or_else(|| binary.map(|bytes| Content::Binary(bytes.into()))) })
+    }
+}
+
+/// A member that came or went. Its keys are written once more, since a content can be had as it was written only from a
+/// type that is not flattened.
+#[derive(Deserialize)]
+struct Change {
+    channel: String,
+    connection: (u64, u64),
+    user: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    info: Option<Content>,
+    info_base64: Option<String>,
+    #[serde(default)]
+    first: bool,
+    #[serde(default)]
+    last: bool,
+}
+
+impl Change {
+    fn join(self) -> Result<Incoming, String> {
+        let first = self.first;
+        let (channel, member) = self.parts()?;
+        Ok(Incoming::Event(Event::Join { channel, member, first }))
+    }
+
+    fn leave(self) -> Result<Incoming, String> {
+        let last = self.last;
+        let (channel, member) = self.parts()?;
+        Ok(Incoming::Event(Event::Leave { channel, member, last }))
+    }
+
+    fn parts(self) -> Result<(String, Member), String> {
+        let Self { channel, connection, user, info, info_base64, .. } = self;
+        Ok((channel, Present { connection, user, info, info_base64 }.member()?))
     }
 }
 

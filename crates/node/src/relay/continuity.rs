@@ -144,6 +144,15 @@ impl Continuity {
         }
     }
 
+    /// Takes a publication of this target that has no place, and gives it back if it is passed on now.
+    pub(crate) fn arrive_without_place(&mut self, delivery: Delivery) -> Option<Delivery> {
+        let Some(filling) = self.filling.as_mut().filter(|filling| !filling.held.is_empty()) else {
+            return Some(delivery);
+        };
+        filling.hold(delivery);
+        None
+    }
+
     /// A read begins: everything that is kept behind the place that this returns, or without one the newest place.
     pub(crate) fn begin_read(&mut self) -> Option<Position> {
         if let Some(filling) = &mut self.filling {
@@ -219,7 +228,7 @@ impl Continuity {
 
     /// Passes on a publication, whatever is missing before it, unless everybody has it.
     fn force(&mut self, delivery: Delivery, passed: &mut Vec<Passed>) {
-        let Some(place) = delivery.publication.position.clone() else { return };
+        let Some(place) = delivery.publication.position.clone() else { return passed.push(Passed::Delivery(delivery)) };
         match self.last.as_ref().map(|last| follows(last, &place)) {
             Some(Follows::Duplicate) => return,
             Some(Follows::Gap | Follows::NewEpoch) => passed.push(Passed::Lost(before(place.clone()))),

@@ -113,7 +113,8 @@ impl Targets {
     pub(crate) fn arrive(&mut self, delivery: Delivery) -> Option<Delivery> {
         let publication = Arc::clone(&delivery.publication);
         let (target, place) = (&publication.target, publication.position.as_ref());
-        let (Some(place), Some(retention)) = (place, self.namespaces.retention(target)) else { return Some(delivery) };
+        let Some(retention) = self.namespaces.retention(target) else { return Some(delivery) };
+        let Some(place) = place else { return self.arrive_without_place(delivery) };
         let Some(tracked) = self.tracked.get_mut(target) else {
             if self.has_readers(target) {
                 self.track(target.clone(), retention, Continuity::at(place.clone()));
@@ -131,6 +132,15 @@ impl Targets {
                 None
             }
         }
+    }
+
+    /// What has no place waits only behind what is held back.
+    fn arrive_without_place(&mut self, delivery: Delivery) -> Option<Delivery> {
+        let Some(tracked) = self.tracked.get_mut(&delivery.publication.target) else { return Some(delivery) };
+        let held = tracked.continuity.held();
+        let passed = tracked.continuity.arrive_without_place(delivery);
+        self.held += tracked.continuity.held() - held;
+        passed
     }
 
     /// The link, or a part of it, was away: anything that it concerns may be missing.

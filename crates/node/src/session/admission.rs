@@ -1,10 +1,12 @@
 //! From an upgraded socket to a session, and its end.
 
-use super::Session;
-use crate::{Namespaces, accept::Seat, metrics::Metrics, reads::Reads, relay::Follower, websocket::Reader};
+use super::{Session, presence::Present};
+use crate::{
+    Namespaces, accept::Seat, metrics::Metrics, presence::Presence, reads::Reads, relay::Follower, websocket::Reader,
+};
 use fanwire_broker::Broker;
 use fanwire_hub::{Activity, Admission, Clock, Hub, ShardGone, Transport};
-use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId, UserId};
 use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
@@ -27,12 +29,14 @@ pub(crate) struct Sessions {
     pub(crate) reads: Reads,
     pub(crate) follower: Follower,
     pub(crate) namespaces: Arc<Namespaces>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) dialects: Dialects,
     pub(crate) metrics: Metrics,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) message_limit: usize,
     pub(crate) outbox_limit: usize,
     pub(crate) channel_limit: usize,
+    pub(crate) info_limit: usize,
     pub(crate) sequence: AtomicU64,
 }
 
@@ -41,6 +45,8 @@ pub(crate) struct Upgraded<R> {
     pub(crate) dialect: Dialect,
     /// The client's address, as far as is known.
     pub(crate) client: IpAddr,
+    /// Whom it belongs to, as far as is known.
+    pub(crate) user: Option<UserId>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) reader: R,
     /// What was read behind the request.
@@ -79,7 +85,7 @@ impl Sessions {
     }
 
     async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
-        let Upgraded { dialect, client, transport, reader, read, shard: shard_index, seat } = upgraded;
+        let Upgraded { dialect, client, user, transport, reader, read, shard: shard_index, seat } = upgraded;
         let id = self.next_id();
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
         let received_bytes = self.metrics.received_bytes.clone();
@@ -103,6 +109,7 @@ impl Sessions {
             unanswered: VecDeque::new(),
             step: None,
             welcomed_at: welcomed_at.map(Box::new),
+            present: Present::new(user),
             beside: None,
             _seat: seat,
         })

@@ -1,7 +1,14 @@
 //! What each command does.
 
-use super::{About, Joining, Session, Step, Unanswered, history::Asked, joining::Opening, nothing_to_tell, refusals};
-use crate::Namespace;
+use super::{
+    About, Joining, Session, Step, Unanswered,
+    history::Asked,
+    joining::Opening,
+    nothing_to_tell,
+    presence::{AboutMembers, roll},
+    refusals,
+};
+use crate::{Namespace, presence::Entry, time::unix_micros};
 use bytes::Bytes;
 use fanwire_broker::{PublishError, Publishing, Retention};
 use fanwire_hub::{Told, outbox::ENTRY_COST};
@@ -9,10 +16,8 @@ use fanwire_protocol::{
     ChannelName, Command, Content, Decoded, Delivery, Event, IdempotencyKey, Position, Publication, Refusal, Request,
     RequestId, Target,
 };
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use futures_util::future::OptionFuture;
+use std::sync::Arc;
 use tokio::io::AsyncRead;
 
 impl<R: AsyncRead + Unpin> Session<R> {
@@ -31,7 +36,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
     fn carry_out(&mut self, id: Option<RequestId>, command: Command) -> Told {
         match command {
-            Command::Subscribe { channel, recover } => self.subscribe(id, &channel, recover),
+            Command::Subscribe { channel, recover, info } => self.subscribe(id, &channel, recover, info),
             Command::Unsubscribe { channel } => self.unsubscribe(id, channel),
             Command::Publish { channel, content, echo, idempotency_key } => {
                 let target = self.namespace(&channel).map(|_| Target::Channel(channel));
@@ -44,14 +49,23 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Command::History { channel, since, limit, reverse } => {
                 self.history(id, Asked { channel, since, limit, reverse })
             }
+            Command::Presence { channel, limit, after } => self.ask_members(id, roll(channel, limit, after)),
+            Command::PresenceStats { channel } => self.ask_members(id, AboutMembers::Counts(channel)),
             Command::Ping => self.tell(&Event::Pong { id }),
             Command::Echo { text, json } => self.tell(&Event::Echo { text, json }),
         }
     }
 
-    fn subscribe(&mut self, id: Option<RequestId>, channel: &ChannelName, recover: Option<Position>) -> Told {
-        let history = match self.may_subscribe(channel, recover.is_some()) {
-            Ok(history) => history,
+    fn subscribe(
+        &mut self,
+        id: Option<RequestId>,
+        channel: &ChannelName,
+        recover: Option<Position>,
+        info: Option<Content>,
+    ) -> Told {
+        let allowed = self.may_subscribe(channel, recover.is_some());
+        let (history, entry) = match allowed.and_then(|history| Ok((history, self.entry(channel, info)?))) {
+            Ok(allowed) => allowed,
             Err(refusal) => return self.refuse(id, refusal),
         };
         // Counted before the broker is asked: so nobody leaves the channel there meanwhile.
@@ -59,17 +73,24 @@ impl<R: AsyncRead + Unpin> Session<R> {
         let confirmed = self.shared.broker.subscribe(channel);
         self.step = Some(match history {
             Some(retention) => {
-                let opened = Opening { subscription, confirmed, recover, retention }.open(Arc::clone(&self.shared));
+                let opening = Opening { subscription, confirmed, recover, retention, entry };
+                let opened = opening.open(Arc::clone(&self.shared));
                 Box::pin(async move { Step::Opened(id, Box::new(opened.await)) })
             }
-            None => Box::pin(async move { Step::Subscribed(id, subscription, confirmed.await) }),
+            None => Box::pin(async move {
+                let outcome = match confirmed.await {
+                    Ok(()) => Ok(OptionFuture::from(entry.map(Entry::enter)).await),
+                    Err(error) => Err(error),
+                };
+                Step::Subscribed(id, subscription, outcome)
+            }),
         });
         nothing_to_tell()
     }
 
     /// The history of a channel that may be subscribed to.
     fn may_subscribe(&self, channel: &ChannelName, recover: bool) -> Result<Option<Retention>, Refusal> {
-        let Namespace { history, recover: may_recover } = *self.namespace(channel)?;
+        let Namespace { history, recover: may_recover, .. } = *self.namespace(channel)?;
         if recover && (history.is_none() || !may_recover) {
             return Err(refusals::no_recovery(channel, history.is_some()));
         }
@@ -97,6 +118,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             return self.refuse(id, refusals::not_subscribed(&channel));
         };
         self.channels.swap_remove(at);
+        self.is_off(&channel);
         self.give_up(&About::Channel(channel.clone()));
         self.shard.leave(self.key, channel, self.ok(id))
     }
@@ -145,7 +167,8 @@ impl<R: AsyncRead + Unpin> Session<R> {
     pub(super) fn finish(&mut self, step: Step) -> Told {
         self.step = None;
         match step {
-            Step::Subscribed(id, subscription, Ok(())) => {
+            Step::Subscribed(id, subscription, Ok(membership)) => {
+                self.is_on(membership);
                 self.channels.push(subscription.channel().clone());
                 self.shard.join(self.key, subscription, self.ok(id))
             }
@@ -156,19 +179,21 @@ impl<R: AsyncRead + Unpin> Session<R> {
             }
             Step::TakenIn(id, Err(error)) => self.refuse(id, refusals::publish(&error)),
             Step::Opened(id, opened) => self.join(id, *opened),
+            Step::Found(id, found) => self.answer_members(id, *found),
             Step::Read(id, page) => self.answer_history(id, *page),
             Step::Behind(behind) => self.begin_recovery(*behind),
         }
     }
 
     fn join(&mut self, id: Option<RequestId>, opened: Result<Joining, Refusal>) -> Told {
-        let joining = match opened {
+        let mut joining = match opened {
             Ok(joining) => joining,
             Err(refusal) => return self.refuse(id, refusal),
         };
         let channel = joining.subscription.channel().clone();
         let (position, recovered) = (joining.place.clone(), joining.recovered);
         let answer = id.map(|id| Event::Subscribed { id, position, recovered }).and_then(|event| self.encode(&event));
+        self.is_on(joining.membership.take());
         self.channels.push(channel.clone());
         self.begin(About::Channel(channel), |peer| joining.run(peer, answer));
         nothing_to_tell()
@@ -200,13 +225,8 @@ impl<R: AsyncRead + Unpin> Session<R> {
         self.shared.dialects.encode(self.dialect, event)
     }
 
-    fn tell(&self, event: &Event) -> Told {
+    pub(super) fn tell(&self, event: &Event) -> Told {
         let frame = self.encode(event);
         frame.map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame))
     }
-}
-
-fn unix_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -51,7 +51,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Err(error) => return self.refuse(Some(id), refusals::read(&error)),
         };
         let publications = page.publications.into_iter().map(|delivery| delivery.publication).collect();
-        let answer = self.fitting_answer(Event::History { id, position: page.newest, publications });
+        self.answer_long(Event::History { id, position: page.newest, publications })
+    }
+
+    /// Sends an answer that may be long, as the client takes it.
+    pub(super) fn answer_long(&mut self, answer: Event) -> Told {
+        let answer = self.fitting_answer(answer);
         self.begin(About::Answer, |peer| async move {
             let _turn = peer.turn().await;
             peer.page(answer.into_iter().collect()).await
@@ -59,7 +64,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         nothing_to_tell()
     }
 
-    /// The answer with as many of its publications as fit half an outbox, but at least one.
+    /// The answer with as many of its publications or members as fit half an outbox, but at least one.
     fn fitting_answer(&self, mut answer: Event) -> Option<Bytes> {
         let bound = self.shared.outbox_limit / 2;
         loop {
@@ -68,6 +73,11 @@ impl<R: AsyncRead + Unpin> Session<R> {
                 Event::History { publications, .. } if frame.len() > bound && publications.len() > 1 => {
                     let fitting = publications.len() * bound / frame.len();
                     publications.truncate(fitting.max(1));
+                }
+                Event::Members { members, more, .. } if frame.len() > bound && members.len() > 1 => {
+                    let fitting = members.len() * bound / frame.len();
+                    members.truncate(fitting.max(1));
+                    *more = true;
                 }
                 _ => return Some(frame),
             }

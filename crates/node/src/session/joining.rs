@@ -6,12 +6,15 @@ use super::{
     peer::Peer,
     refusals,
 };
-use crate::metrics::Recovery;
+use crate::{
+    metrics::Recovery,
+    presence::{Entry, Membership},
+};
 use bytes::Bytes;
 use fanwire_broker::{Page, Query, Retention, SubscribeError};
 use fanwire_hub::{Joined, ShardGone, Subscription};
 use fanwire_protocol::{Position, Recovered, Refusal, Target};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 
 /// What a client asked for.
@@ -20,6 +23,8 @@ pub(super) struct Opening {
     pub(super) confirmed: BoxFuture<'static, Result<(), SubscribeError>>,
     pub(super) recover: Option<Position>,
     pub(super) retention: Retention,
+    /// How the connection will be seen there, if it will.
+    pub(super) entry: Option<Entry>,
 }
 
 /// A channel whose subscription is confirmed, and which is yet to be joined.
@@ -30,6 +35,8 @@ pub(super) struct Joining {
     pub(super) place: Position,
     /// What it gets of what it missed, if it asked for that.
     pub(super) recovered: Option<Recovered>,
+    /// That it is seen there; the session has it as soon as it has joined.
+    pub(super) membership: Option<Box<Membership>>,
     /// What was passed on when it was asked.
     relayed: Position,
     /// What is known to come behind the place.
@@ -39,7 +46,7 @@ pub(super) struct Joining {
 impl Opening {
     /// Finds out where the client begins. When it is refused, nothing stays subscribed.
     pub(super) async fn open(self, shared: Arc<Sessions>) -> Result<Joining, Refusal> {
-        let Self { subscription, confirmed, recover, retention } = self;
+        let Self { subscription, confirmed, recover, retention, entry } = self;
         confirmed.await.map_err(|error| refusals::subscribe(&error))?;
         let target = Target::Channel(subscription.channel().clone());
         let followed = shared.follower.follow(target.clone(), None).await;
@@ -60,7 +67,9 @@ impl Opening {
         let begun = Begun::at(recover, page, &relayed);
         begun.recovered.iter().for_each(|recovered| shared.metrics.recovered((*recovered).into()));
         let Begun { place, recovered, page } = begun;
-        Ok(Joining { subscription, retention, place, recovered, relayed, page })
+        // Last, when nothing can be refused any more.
+        let membership = OptionFuture::from(entry.map(Entry::enter)).await;
+        Ok(Joining { subscription, retention, place, recovered, membership, relayed, page })
     }
 }
 

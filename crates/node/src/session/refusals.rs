@@ -29,6 +29,17 @@ pub(super) fn no_history(target: &Target) -> Refusal {
     Refusal::new(ErrorCode::NoHistory, message)
 }
 
+pub(super) fn no_presence(channel: &ChannelName) -> Refusal {
+    let message =
+        format!("nobody can be seen on \"{channel}\": its namespace {:?} has no presence", channel.namespace());
+    Refusal::new(ErrorCode::NoPresence, message)
+}
+
+pub(super) fn info_too_large(length: usize, limit: usize) -> Refusal {
+    let message = format!("the info has {length} bytes, at most {limit} are kept of a member (limits.info)");
+    Refusal::new(ErrorCode::MessageTooLarge, message)
+}
+
 pub(super) fn no_recovery(channel: &ChannelName, has_history: bool) -> Refusal {
     if !has_history {
         return no_history(&Target::Channel(channel.clone()));

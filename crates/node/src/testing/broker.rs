@@ -1,7 +1,8 @@
 //! A broker that answers when it is told to, for cases that no real one shows at will.
 
 use fanwire_broker::{
-    Accepted, Broker, LinkState, Page, PublishError, Publishing, Query, ReadError, Retention, SubscribeError,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, LinkState, Members, Page, PublishError, Publishing,
+    Query, ReadError, Retention, Roll, Shown, SubscribeError,
 };
 use fanwire_protocol::{ChannelName, Position, Target};
 use futures_util::future::BoxFuture;
@@ -24,6 +25,9 @@ pub(crate) enum Asked {
     Subscribe(ChannelName, oneshot::Sender<Result<(), SubscribeError>>),
     Unsubscribe(ChannelName),
     History(Query, oneshot::Sender<Result<Page, ReadError>>),
+    Change(Changes, oneshot::Sender<Result<Changed, ReadError>>),
+    ShowLife(oneshot::Sender<Result<Shown, ReadError>>),
+    Remove(DeadNode, oneshot::Sender<Result<u64, ReadError>>),
 }
 
 /// Tells `outcome`, or with `None` that nobody will tell any more.
@@ -46,6 +50,20 @@ impl Scripted {
     pub(crate) fn new() -> (Arc<Self>, Calls) {
         let (asked, calls) = unbounded_channel();
         (Arc::new(Self { asked, link: watch::Sender::new(LinkState::Up) }), Calls(calls))
+    }
+
+    /// Changes the state of the link.
+    pub(crate) fn set_link(&self, state: LinkState) {
+        self.link.send_replace(state);
+    }
+
+    fn question<T: Send + 'static>(
+        &self,
+        asked: impl FnOnce(oneshot::Sender<Result<T, ReadError>>) -> Asked,
+    ) -> Answered<T> {
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(asked(answer)).unwrap();
+        Box::pin(async { answered.await.unwrap_or(Err(ReadError::Timeout)) })
     }
 }
 
@@ -71,6 +89,30 @@ impl Broker for Scripted {
         let (answer, page) = oneshot::channel();
         self.asked.send(Asked::History(query, answer)).unwrap();
         Box::pin(async { page.await.unwrap_or(Err(ReadError::Timeout)) })
+    }
+
+    fn change_members(&self, changes: Changes) -> Answered<Changed> {
+        self.question(|answer| Asked::Change(changes, answer))
+    }
+
+    fn members(&self, _: Roll) -> Answered<Members> {
+        Box::pin(async { Err(ReadError::Timeout) })
+    }
+
+    fn count_members(&self, _: &ChannelName) -> Answered<Counts> {
+        Box::pin(async { Err(ReadError::Timeout) })
+    }
+
+    fn show_life(&self) -> Answered<Shown> {
+        self.question(Asked::ShowLife)
+    }
+
+    fn remove_members(&self, dead: DeadNode, _: u64) -> Answered<u64> {
+        self.question(|answer| Asked::Remove(dead, answer))
+    }
+
+    fn resign(&self) -> Answered<()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn link(&self) -> watch::Receiver<LinkState> {

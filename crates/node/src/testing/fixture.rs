@@ -5,6 +5,7 @@ use crate::{
     accept::Seat,
     metrics::Metrics,
     namespaces::{Namespace, Namespaces},
+    presence::{Keeper, Presence},
     readiness::Readiness,
     reads::Reads,
     relay,
@@ -12,7 +13,7 @@ use crate::{
 };
 use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, metrics::BrokerMetrics};
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId};
+use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId, UserId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
     net::Ipv4Addr,
@@ -67,11 +68,13 @@ pub(crate) struct Settings {
     pub(crate) channel_limit: usize,
     /// How many publications are kept in the namespace `kept`, and of broadcasts.
     pub(crate) history: u32,
+    /// Whether there is a keeper of presence.
+    pub(crate) keeps: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100, history: 0 }
+        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100, history: 0, keeps: true }
     }
 }
 
@@ -86,12 +89,20 @@ pub(crate) struct Fixture {
 }
 
 /// The default namespace keeps nothing, `kept` and `fixed` keep `size` publications, of which those of `fixed` can't be
-/// recovered.
+/// recovered; `room` and, with a history, `hall` have presence.
 pub(crate) fn namespaces(size: u32) -> Namespaces {
     let history = (size > 0).then_some(Retention { size, ttl: DAY });
-    let names = [("default", None, true), ("kept", history, true), ("fixed", history, false)];
-    let named = |(name, history, recover)| (String::from(name), Namespace { history, recover });
-    let count = if size > 0 { names.len() } else { 1 };
+    let names = [
+        ("default", None, true, false),
+        ("room", None, true, true),
+        ("kept", history, true, false),
+        ("fixed", history, false, false),
+        ("hall", history, true, true),
+    ];
+    let named = |(name, history, recover, presence)| {
+        (String::from(name), Namespace { history, recover, presence, join_leave: presence })
+    };
+    let count = if size > 0 { names.len() } else { 2 };
     Namespaces { by_name: names.into_iter().take(count).map(named).collect(), broadcast: history }
 }
 
@@ -112,7 +123,7 @@ impl Fixture {
     pub(crate) fn scripted() -> (Self, Calls) {
         let (broker, calls) = Scripted::new();
         let (never, feed) = fanwire_broker::feed(1);
-        let fixture = Self::on(broker, feed, Registry::new(), Settings::default());
+        let fixture = Self::on(broker, feed, Registry::new(), Settings { keeps: false, ..Settings::default() });
         (Self { _feed: Some(never), ..fixture }, calls)
     }
 
@@ -120,7 +131,7 @@ impl Fixture {
     pub(crate) fn scripted_with_history() -> (Self, Calls, mpsc::Sender<FeedItem>) {
         let (broker, calls) = Scripted::new();
         let (sender, feed) = fanwire_broker::feed(16);
-        let settings = Settings { history: 100, ..Settings::default() };
+        let settings = Settings { history: 100, keeps: false, ..Settings::default() };
         (Self::on(broker, feed, Registry::new(), settings), calls, sender)
     }
 
@@ -139,6 +150,11 @@ impl Fixture {
             readiness: readiness.clone(),
             follows,
         }));
+        let presence = Arc::new(Presence::new(metrics.presence.members.clone()));
+        if settings.keeps {
+            let (presence, broker) = (Arc::clone(&presence), Arc::clone(&broker));
+            tokio::spawn(Keeper::new(presence, broker, Arc::clone(&namespaces), metrics.clone()).run());
+        }
         let sessions = Sessions {
             node: NodeId::from_random(7),
             clock,
@@ -146,6 +162,7 @@ impl Fixture {
             reads: Reads::new(Arc::clone(&broker)),
             follower,
             namespaces,
+            presence,
             broker,
             dialects: Dialects::default(),
             metrics,
@@ -153,6 +170,7 @@ impl Fixture {
             message_limit: settings.message_limit,
             outbox_limit: settings.outbox_limit,
             channel_limit: settings.channel_limit,
+            info_limit: 1024,
             sequence: AtomicU64::new(1),
         };
         let (sessions, seats) = (Arc::new(sessions), Arc::new(Semaphore::new(SEATS)));
@@ -173,10 +191,16 @@ impl Fixture {
 
     /// Any client, of which `read` arrived together with its request.
     pub(crate) fn connect_raw(&self, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+        self.connect_user(None, dialect, capacity, read)
+    }
+
+    /// Any client of a user.
+    pub(crate) fn connect_user(&self, user: Option<&str>, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = Seat::take(&self.seats, true).unwrap();
         let client = Ipv4Addr::LOCALHOST.into();
-        let upgraded = Upgraded { dialect, client, transport, reader, read: read.to_vec(), shard: 0, seat };
+        let user = user.map(|user| UserId::parse(user).unwrap());
+        let upgraded = Upgraded { dialect, client, user, transport, reader, read: read.to_vec(), shard: 0, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
     }
 

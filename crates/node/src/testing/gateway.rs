@@ -5,6 +5,7 @@ use crate::{
     accept::{Acceptor, Room, prepare},
     proxies::TrustedProxies,
     upgrade::Upgrades,
+    user_header::UserHeader,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream, runtime::Handle, task::yield_now, time::timeout};
@@ -26,18 +27,24 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// A port for at most `limit` connections, each upgraded within `handshake_timeout`.
     pub(crate) fn start(limit: usize, handshake_timeout: Duration) -> Self {
-        Self::before(Fixture::start(), limit, handshake_timeout)
+        Self::before(Fixture::start(), TrustedProxies::default(), limit, handshake_timeout)
+    }
+
+    /// The same, where these proxies are trusted.
+    pub(crate) fn behind(proxies: TrustedProxies, limit: usize, handshake_timeout: Duration) -> Self {
+        Self::before(Fixture::start(), proxies, limit, handshake_timeout)
     }
 
     /// The same for the sessions of `fixture`.
-    pub(crate) fn before(fixture: Fixture, limit: usize, handshake_timeout: Duration) -> Self {
+    pub(crate) fn before(fixture: Fixture, proxies: TrustedProxies, limit: usize, handshake_timeout: Duration) -> Self {
         let sessions = Arc::clone(&fixture.sessions);
         let metrics = sessions.metrics.clone();
         let tracker = TaskTracker::new();
         let upgrades = Arc::new(Upgrades {
             sessions,
             metrics: metrics.clone(),
-            proxies: TrustedProxies::default(),
+            proxies,
+            user_header: Some(UserHeader::parse("X-User").unwrap()),
             readiness: fixture.readiness.clone(),
             handshake_timeout,
             tracker,

@@ -69,6 +69,31 @@ async fn what_is_no_handshake_is_refused_and_ends() {
     check(&UPGRADE.replacen("Sec-WebSocket-Version", protocol, 1), 400, close, "unknown_subprotocol").await;
 }
 
+/// How a request that tells a user is answered by a node that trusts `proxy`, if any.
+async fn check_user(proxy: Option<&str>, user: &str, status: u16, result: &str) {
+    let proxies = TrustedProxies::parse(proxy.as_slice()).unwrap();
+    let gateway = Gateway::behind(proxies, 1, LONG);
+    let request = UPGRADE.replacen("Host", &format!("X-User: {user}\r\nHost"), 1);
+    let (_stream, answer) = gateway.ask(&request).await;
+    assert_eq!(answer.status, status, "{user:?}");
+    eventually(async || gateway.results() == [(result.to_owned(), 1)]).await;
+}
+
+#[tokio::test]
+async fn a_user_that_nobody_can_be_is_refused_and_strangers_are_not_asked() {
+    let long = "x".repeat(129);
+    for (proxy, user, status, result) in [
+        (Some("127.0.0.1"), "zoe", 101, "accepted"),
+        (Some("127.0.0.1"), &long, 400, "invalid_user"),
+        (Some("127.0.0.1"), "", 400, "invalid_user"),
+        (Some("127.0.0.1"), "a\r\nX-User: b", 400, "invalid_user"),
+        (Some("10.0.0.1"), &long, 101, "accepted"),
+        (None, &long, 101, "accepted"),
+    ] {
+        check_user(proxy, user, status, result).await;
+    }
+}
+
 #[tokio::test]
 async fn a_request_behind_one_that_was_refused_is_not_heard() {
     let gateway = Gateway::start(1, LONG);
@@ -117,14 +142,14 @@ async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
         .body(Body::default())
         .unwrap();
-    let Ok((_, granted)) = upgrades.grant(&mut request, CLIENT, &mut Seat::take(&seats, true)) else {
+    let Ok((_, granted)) = upgrades.grant(&mut request, (CLIENT, CLIENT), &mut Seat::take(&seats, true)) else {
         panic!("refused")
     };
     upgrades.tracker.close();
     assert_eq!(upgrades.tracker.len(), 1);
 
     let mut seat = Seat::take(&seats, true);
-    let Err(refused) = upgrades.grant(&mut request, CLIENT, &mut seat) else { panic!("granted") };
+    let Err(refused) = upgrades.grant(&mut request, (CLIENT, CLIENT), &mut seat) else { panic!("granted") };
     assert_eq!((refused.0, refused.1.status()), (UpgradeResult::Draining, StatusCode::SERVICE_UNAVAILABLE));
     assert!(seat.is_some(), "a socket that is being refused has no seat");
     drop(granted);
@@ -135,7 +160,7 @@ async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later
 #[tokio::test]
 async fn nobody_is_upgraded_before_the_node_knows_where_the_broadcasts_stand() {
     let (fixture, mut calls, _feed) = Fixture::scripted_with_history();
-    let gateway = Gateway::before(fixture, 1, LONG);
+    let gateway = Gateway::before(fixture, TrustedProxies::default(), 1, LONG);
     assert_eq!(Answer::to(gateway.address, UPGRADE).await.status, 503);
     calls.history().await.1.send(Err(ReadError::Timeout)).unwrap();
     let (_, read) = calls.history().await;

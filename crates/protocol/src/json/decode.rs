@@ -1,6 +1,6 @@
 //! JSON text to command.
 
-use super::seed::{FlagSeed, KeySeed, NumberSeed, PositionSeed, TextSeed, epoch, offset};
+use super::seed::{ConnectionSeed, FlagSeed, KeySeed, NumberSeed, PositionSeed, TextSeed, epoch, offset};
 use crate::{
     Decoded, Dialect, IdempotencyKey, Incoming, Refusal, RequestId,
     command::limit,
@@ -81,6 +81,9 @@ impl<'a> Object<'a> {
             Key::Reverse => values.reverse = Some(entries.next_value_seed(FlagSeed(key))?),
             Key::Epoch => values.epoch = Some(entries.next_value_seed(epoch())?),
             Key::Offset => values.offset = Some(entries.next_value_seed(offset())?),
+            Key::Info => values.info = Some(self.payload(entries.next_value()?)),
+            Key::InfoBase64 => values.info_base64 = Some(entries.next_value_seed(TextSeed(key, Some))?),
+            Key::After => values.after = Some(entries.next_value_seed(ConnectionSeed(key))?),
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Readers of the values under a command's keys, which say what they expected.
 
 use crate::{
-    Epoch, Position,
+    ConnectionId, Epoch, NodeId, Position,
     key::Key,
     place::{Place, PlaceKey},
 };
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::{borrow::Cow, fmt};
 
 /// Reads a key and hands it over.
@@ -162,5 +162,43 @@ impl<'de> Visitor<'de> for PositionSeed {
             }
         }
         place.into_position().map_err(A::Error::custom)
+    }
+}
+
+/// Reads the id of a connection under a key.
+pub(super) struct ConnectionSeed(pub(super) Key);
+
+impl<'de> DeserializeSeed<'de> for ConnectionSeed {
+    type Value = ConnectionId;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ConnectionId, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ConnectionSeed {
+    type Value = ConnectionId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.expected())
+    }
+
+    /// Without the text, as above.
+    fn visit_str<E: Error>(self, _: &str) -> Result<ConnectionId, E> {
+        Err(E::invalid_type(Unexpected::Other("string"), &self))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ConnectionId, A::Error> {
+        let mut count = 0;
+        let mut numbers = [0; 2];
+        while let Some(number) = items.next_element_seed(NumberSeed(self.0, Some))? {
+            numbers.get_mut(count).into_iter().for_each(|place| *place = number);
+            count += 1;
+        }
+        let [node, sequence] = numbers;
+        match NodeId::new(node).filter(|_| count == 2) {
+            Some(node) => Ok(ConnectionId(node, sequence)),
+            None => Err(A::Error::invalid_value(Unexpected::Seq, &self)),
+        }
     }
 }

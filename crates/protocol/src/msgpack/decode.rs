@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Item, Reader};
 use crate::{
-    Decoded, Dialect, Epoch, IdempotencyKey, Incoming, Position, Refusal, RequestId, command,
+    ConnectionId, Decoded, Dialect, Epoch, IdempotencyKey, Incoming, NodeId, Position, Refusal, RequestId, command,
     fields::{Fields, Payload, Values},
     key::Key,
     place::{Place, PlaceKey},
@@ -64,6 +64,9 @@ fn read<'a>(key: Key, reader: &mut Reader<'a>, values: &mut Values<'a>) -> Resul
         Key::Reverse => values.reverse = Some(flag(key, reader)?),
         Key::Epoch => values.epoch = Some(epoch(key, reader)?),
         Key::Offset => values.offset = Some(number(key, reader, Some)?),
+        Key::Info => values.info = Some(Payload::MessagePack { bytes: reader.value()?, at }),
+        Key::InfoBase64 => values.info_base64 = Some(text(key, reader)?),
+        Key::After => values.after = Some(connection(key, reader)?),
     }
     Ok(())
 }
@@ -98,6 +101,17 @@ fn number<T>(key: Key, reader: &mut Reader<'_>, make: impl Fn(u64) -> Option<T>)
     let number = item.unsigned().ok_or_else(|| Fault::new(at, item.instead_of(key.expected())))?;
     make(number)
         .ok_or_else(|| Fault::new(at, format!("invalid value: integer `{number}`, expected {}", key.expected())))
+}
+
+fn connection(key: Key, reader: &mut Reader<'_>) -> Result<ConnectionId, Fault> {
+    let at = reader.at();
+    match reader.item()? {
+        Item::Array(2) => {
+            let node = number(key, reader, NodeId::new)?;
+            Ok(ConnectionId(node, number(key, reader, Some)?))
+        }
+        other => Err(Fault::new(at, other.instead_of(key.expected()))),
+    }
 }
 
 fn position(key: Key, reader: &mut Reader<'_>) -> Result<Position, Fault> {

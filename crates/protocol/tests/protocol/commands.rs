@@ -25,6 +25,7 @@ fn every_command_is_read_in_both_encodings() {
     check(r#"{"type":"subscribe","id":1,"channel":"news"}"#, one.clone(), |_| Command::Subscribe {
         channel: channel("news"),
         recover: None,
+        info: None,
     });
     check(r#"{"channel":"news","id":1,"type":"unsubscribe"}"#, one, |_| Command::Unsubscribe {
         channel: channel("news"),
@@ -115,7 +116,7 @@ fn what_is_no_command_is_refused_with_the_place() {
 
 #[test]
 fn an_unknown_command_is_told_the_known_ones() {
-    let known = "known are subscribe, unsubscribe, publish, broadcast, recover_broadcast, history, ping";
+    let known = "known are subscribe, unsubscribe, publish, broadcast, recover_broadcast, history, presence, presence_stats, ping";
     let code = ErrorCode::UnknownCommand;
     check_refused(r#"{"type":"pub","limit":1,"id":7}"#, Some(7), code, &format!("unknown command \"pub\": {known}"));
     let long = format!(r#"{{"type":"{}\n"}}"#, "é".repeat(1000));
@@ -124,7 +125,7 @@ fn an_unknown_command_is_told_the_known_ones() {
 
 #[test]
 fn keys_are_held_against_the_command() {
-    let subscribe = "the keys of \"subscribe\" are type, id, channel, recover";
+    let subscribe = "the keys of \"subscribe\" are type, id, channel, recover, info, info_base64";
     check_bad_json(
         r#"{"type":"subscribe","channel":"a","content":1,"id":7}"#,
         Some(7),
@@ -147,7 +148,7 @@ fn keys_are_held_against_the_command() {
     check_bad_json(
         r#"{"type":"broadcast","content":1,"content_base64":"AQID"}"#,
         None,
-        "both \"content\" and \"content_base64\": a publication has one content",
+        "both \"content\" and \"content_base64\": there is one content",
     );
 }
 

@@ -17,7 +17,11 @@ fn position(epoch: &str, offset: u64) -> Position {
 #[test]
 fn commands_about_histories_are_read_in_both_encodings() {
     let subscribe = r#"{"type":"subscribe","channel":"chat:1","recover":{"epoch":"aB3","offset":12}}"#;
-    check(subscribe, None, |_| Command::Subscribe { channel: channel("chat:1"), recover: Some(position("aB3", 12)) });
+    check(subscribe, None, |_| Command::Subscribe {
+        channel: channel("chat:1"),
+        recover: Some(position("aB3", 12)),
+        info: None,
+    });
     let broadcast = r#"{"offset":0,"epoch":"e","type":"recover_broadcast"}"#;
     check(broadcast, None, |_| Command::RecoverBroadcast { position: position("e", 0) });
     check(r#"{"type":"history","channel":"a"}"#, None, |_| Command::History {

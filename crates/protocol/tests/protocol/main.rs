@@ -6,6 +6,7 @@ mod content;
 mod events;
 mod histories;
 mod plain;
+mod presence;
 mod properties;
 mod readme;
 mod strategies;

@@ -6,8 +6,9 @@ use crate::{
 };
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, Content, ContentKind, Decoded, Dialect, Dialects, ErrorCode, Event, IdempotencyKey, Incoming,
-    Position, Publication, Request, RequestId, Target, command::MAX_LIMIT, content::MAX_DEPTH, dialect,
+    ChannelName, Command, ConnectionId, Content, ContentKind, Decoded, Dialect, Dialects, ErrorCode, Event,
+    IdempotencyKey, Incoming, NodeId, Position, Publication, Request, RequestId, Target, command::MAX_LIMIT,
+    content::MAX_DEPTH, dialect,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -51,7 +52,10 @@ fn equal_as_singles(one: &Value, other: &Value) -> bool {
 /// The keys and values of `command` as a client would send them.
 fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value {
     let mut message = match command {
-        Command::Subscribe { channel, .. } | Command::Unsubscribe { channel } => json!({"channel": channel.as_str()}),
+        Command::Subscribe { channel, .. } | Command::Unsubscribe { channel } | Command::PresenceStats { channel } => {
+            json!({"channel": channel.as_str()})
+        }
+        Command::Presence { channel, limit, .. } => json!({"channel": channel.as_str(), "limit": limit}),
         Command::Publish { channel, echo, .. } => {
             json!({"channel": channel.as_str(), "content": content, "echo": echo})
         }
@@ -62,8 +66,12 @@ fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value 
         }
         Command::Ping | Command::Echo { .. } => json!({}),
     };
+    if let Command::Subscribe { info: Some(_), .. } = command {
+        message["info"] = content.clone();
+    }
     match command {
         Command::Subscribe { recover: Some(position), .. } => message["recover"] = json!(position),
+        Command::Presence { after: Some(after), .. } => message["after"] = json!(after),
         Command::History { since: Some(position), .. } => message["since"] = json!(position),
         Command::Publish { idempotency_key: Some(key), .. } | Command::Broadcast { idempotency_key: Some(key), .. } => {
             message["idempotency_key"] = key.as_str().into();
@@ -85,19 +93,27 @@ struct Options {
     place: Option<Position>,
     position: Position,
     limit: u32,
+    after: Option<ConnectionId>,
 }
 
 fn options() -> impl Strategy<Value = Options> {
     let key = "\\PC{1,16}".prop_filter_map("too long", |text| IdempotencyKey::new(&text));
     let place = prop::option::of(position());
-    (any::<bool>(), prop::option::of(key), place, position(), 1..=MAX_LIMIT)
-        .prop_map(|(flag, key, place, position, limit)| Options { flag, key, place, position, limit })
+    let after = prop::option::of((any::<u64>().prop_map(NodeId::from_random), any::<u64>()));
+    (any::<bool>(), prop::option::of(key), place, position(), 1..=MAX_LIMIT, after).prop_map(
+        |(flag, key, place, position, limit, after)| {
+            let after = after.map(|(node, sequence)| ConnectionId(node, sequence));
+            Options { flag, key, place, position, limit, after }
+        },
+    )
 }
 
-fn commands(channel: ChannelName, content: Content, options: Options) -> [Command; 7] {
-    let Options { flag, key, place, position, limit } = options;
+fn commands(channel: ChannelName, content: Content, options: Options) -> [Command; 9] {
+    let Options { flag, key, place, position, limit, after } = options;
     [
-        Command::Subscribe { channel: channel.clone(), recover: place.clone() },
+        Command::Subscribe { channel: channel.clone(), recover: place.clone(), info: flag.then(|| content.clone()) },
+        Command::Presence { channel: channel.clone(), limit, after },
+        Command::PresenceStats { channel: channel.clone() },
         Command::Unsubscribe { channel: channel.clone() },
         Command::History { channel: channel.clone(), since: place, limit, reverse: flag },
         Command::Publish { channel, content: content.clone(), echo: flag, idempotency_key: key.clone() },

@@ -2,8 +2,9 @@
 
 use crate::support::{bytes, decode_json, decode_message_pack, payload};
 use fanwire_protocol::{
-    ConnectionId, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
-    Recovered, RequestId, Target, TemplateTexts, channel, close, command, content, dialect, error, position,
+    ChangeKind, ConnectionId, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, Member, MemberChange,
+    NodeId, Position, Publication, Recovered, RequestId, Target, TemplateTexts, UserId, channel, close, command,
+    content, dialect, error, member as members, position,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,6 +53,29 @@ fn news() -> Target {
     Target::Channel(channel::ChannelName::parse("news").unwrap())
 }
 
+fn member(user: Option<&str>, info: Option<Content>) -> Member {
+    let user = user.map(|user| UserId::parse(user).unwrap());
+    Member { connection: ConnectionId(NodeId::from_random(1), 1), user, info }
+}
+
+/// The events about members that are answers.
+fn events_of_members() -> [Event; 2] {
+    let id = || RequestId::Unsigned(1);
+    let members = vec![member(None, None), member(Some("zoe"), Some(Content::string("x")))];
+    [Event::Members { id: id(), members, more: true }, Event::PresenceStats { id: id(), connections: 3, users: 1 }]
+}
+
+/// Those that subscribers get.
+fn changes() -> [Publication; 3] {
+    let channel = || channel::ChannelName::parse("news").unwrap();
+    let change = |kind, member, with_user| Publication::of_change(channel(), MemberChange { kind, member, with_user });
+    [
+        change(ChangeKind::Join, member(None, None), false),
+        change(ChangeKind::Join, member(Some("zoe"), Some(Content::string("x"))), true),
+        change(ChangeKind::Leave, member(Some("zoe"), Some(Content::binary(vec![1].into()))), true),
+    ]
+}
+
 /// Publications with and without a place.
 fn publications() -> [Publication; 6] {
     let (text, binary) = (|| Content::string("x"), || Content::binary(vec![1].into()));
@@ -78,9 +102,9 @@ fn events() -> Vec<Value> {
         Event::Gap { seconds: 1.0 },
         Event::Dropped { count: 1 },
     ];
-    let events = events.into_iter().chain(events_of_histories());
+    let events = events.into_iter().chain(events_of_histories()).chain(events_of_members());
     let events = events.map(|event| dialects.encode(Dialect::Json, &event).unwrap());
-    let publications = publications();
+    let publications: Vec<_> = publications().into_iter().chain(changes()).collect();
     let publications = publications.iter().map(|one| one.frame(Dialect::Json, &dialects).cloned().unwrap());
     events.chain(publications).map(|frame| serde_json::from_slice(payload(&frame).1).unwrap()).collect()
 }
@@ -172,5 +196,6 @@ fn texts_and_bounds_are_those_of_the_code() {
     check(&format!("`limit` (1 to {}, default {})", command::MAX_LIMIT, command::DEFAULT_LIMIT));
     check(&format!("(1 to {} bytes of text)", command::MAX_KEY_LENGTH));
     check(&format!("(1 to {} ASCII letters and digits)", position::MAX_EPOCH));
+    check(&format!("| user | {} bytes of printable text |", members::MAX_USER_LENGTH));
     check(&format!("more than {} arrays and objects inside each other", content::MAX_DEPTH));
 }

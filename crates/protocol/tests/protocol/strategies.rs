@@ -1,8 +1,8 @@
 //! Contents, commands and events of every shape.
 
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, Epoch, Event, NodeId, Position, Publication, Recovered, RequestId, Target,
-    error,
+    ChannelName, ConnectionId, Content, Epoch, Event, Member, NodeId, Position, Publication, Recovered, RequestId,
+    Target, UserId, error,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
@@ -102,6 +102,17 @@ fn recovered() -> impl Strategy<Value = Recovered> {
     prop_oneof![Just(Recovered::Nothing), any::<u64>().prop_map(|newest| Recovered::All { newest })]
 }
 
+fn member() -> impl Strategy<Value = Member> {
+    let (node, user) = (any::<u64>().prop_map(NodeId::from_random), "\\PC{1,30}");
+    (node, any::<u64>(), prop::option::of(user), prop::option::of("\\PC{0,20}")).prop_map(
+        |(node, sequence, user, info)| {
+            let user = user.and_then(|user| UserId::parse(&user).ok());
+            let info = info.map(|text| Content::string(&text));
+            Member { connection: ConnectionId(node, sequence), user, info }
+        },
+    )
+}
+
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let node = any::<u64>().prop_map(NodeId::from_random);
     prop_oneof![
@@ -126,6 +137,16 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             id,
             position,
             publications
+        }),
+        (id(), vec(member(), 0..20), any::<bool>()).prop_map(|(id, members, more)| Event::Members {
+            id,
+            members,
+            more
+        }),
+        (id(), any::<u64>(), any::<u64>()).prop_map(|(id, connections, users)| Event::PresenceStats {
+            id,
+            connections,
+            users
         }),
         (prop::option::of(channel()), position()).prop_map(|(channel, position)| Event::Lost { channel, position }),
         id().prop_map(|id| Event::Ok { id }),

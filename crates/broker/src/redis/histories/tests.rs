@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     Page, Query, Retention,
     metrics::RedisMetrics,
-    redis::{names::Names, question::Unread},
+    redis::{asking::Unanswered, names::Names, question::Question},
 };
 use fanwire_protocol::Target;
 use prometheus::Registry;
@@ -21,7 +21,7 @@ const PAGE: &[u8] = b"*3\r\n$2\r\nep\r\n:7\r\n*0\r\n";
 
 /// A task over a pipe, and the other end of the pipe.
 struct Rig {
-    questions: mpsc::Sender<Question>,
+    questions: mpsc::Sender<Asking>,
     far: DuplexStream,
     asked: String,
     task: JoinHandle<String>,
@@ -35,16 +35,16 @@ impl Rig {
         let (connection, driver) = MultiplexedConnection::new_with_config(&info, near, config).await.unwrap();
         let (questions, queue) = mpsc::channel(QUEUE);
         tokio::spawn(driver);
-        let task = tokio::spawn(Histories::new(connection, queue).run());
+        let task = tokio::spawn(Histories::new(connection, Kind::Plain, queue).run());
         Self { questions, far, asked: String::new(), task }
     }
 
-    async fn ask(&self) -> oneshot::Receiver<Result<Page, Unread>> {
+    async fn ask(&self) -> oneshot::Receiver<Result<Page, Unanswered>> {
         let metrics = Arc::new(RedisMetrics::register(&Registry::new()).unwrap());
         let query = Query { target: Target::Broadcast, since: None, limit: 9, reverse: false };
         let retention = Retention { size: 10, ttl: Duration::from_secs(60) };
         let (question, answered) = Question::new(&Names::new("fanwire", 0), query, retention, metrics, Arc::default());
-        self.questions.send(question).await.unwrap();
+        self.questions.send(question.into()).await.unwrap();
         answered
     }
 
@@ -104,7 +104,7 @@ async fn a_connection_that_breaks_leaves_no_question_open() {
     rig.asked("EVALSHA", 1).await;
     drop(rig.far);
     assert!(answer.await.is_err());
-    assert!(rig.task.await.unwrap().contains("reading a history failed"));
+    assert!(rig.task.await.unwrap().contains("reading from Redis failed"));
     assert!(rig.questions.is_closed());
 }
 
@@ -115,6 +115,6 @@ async fn a_server_that_has_not_got_it_is_told_apart() {
         let answer = rig.ask().await;
         rig.asked("EVALSHA", 1).await;
         rig.far.write_all(format!("-{refusal}\r\n").as_bytes()).await.unwrap();
-        assert_eq!(answer.await.unwrap().unwrap_err(), Unread::Elsewhere);
+        assert_eq!(answer.await.unwrap().unwrap_err(), Unanswered::Elsewhere);
     }
 }

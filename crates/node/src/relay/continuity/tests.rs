@@ -76,6 +76,26 @@ fn a_gap_is_filled_before_what_comes_behind_it() {
 }
 
 #[test]
+fn what_has_no_place_waits_behind_what_is_held_back() {
+    let without_place = || {
+        let publication = Publication::new(Target::Broadcast, Content::null());
+        Delivery { publication: Arc::new(publication), except: None, published_at: 0 }
+    };
+    let mut continuity = Continuity::at(place("a", 5));
+    assert!(continuity.arrive_without_place(without_place()).is_some());
+    assert_eq!(arrive(&mut continuity, "a", [7]), "");
+    assert!(continuity.arrive_without_place(without_place()).is_none());
+    assert_eq!(arrive(&mut continuity, "a", [8]), "");
+    continuity.begin_read();
+    let passed = continuity.filled(page(("a", 8), 6..=8, true));
+    let places: Vec<_> = passed
+        .iter()
+        .map(|passed| matches!(passed, Passed::Delivery(one) if one.publication.position.is_some()))
+        .collect();
+    assert_eq!((places, continuity.held()), (vec![true, true, true, false], 0));
+}
+
+#[test]
 fn what_arrives_while_it_is_read_comes_behind_it() {
     let mut continuity = Continuity::at(place("a", 5));
     arrive(&mut continuity, "a", [8]);

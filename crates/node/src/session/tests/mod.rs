@@ -6,6 +6,7 @@ mod commands;
 mod framing;
 mod history;
 mod panics;
+mod presence;
 mod publishing;
 mod reading;
 mod size;
