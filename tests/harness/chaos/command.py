@@ -103,7 +103,9 @@ class SubCommand:
         self._note_plain(lambda: Resumed(self.now(), None, None, None))
 
     def _take_recovering(self, event: dict) -> None:
-        pass
+        """Says what the messages themselves show."""
+
+    _take_live = _take_recovering
 
     def _take_gap(self, event: dict) -> None:
         self._note_plain(lambda: Gap(self.now(), event["seconds"]))
