@@ -132,4 +132,4 @@ def _revive(server: RedisServer) -> None:
     wait_until(server.answers, f"an answer of Redis at port {server.port}", 30)
 
 
-KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel, Guarded)}
+KINDS = {kind.name: kind for kind in (Single, Persistent, Sentinel, Guarded, Cluster)}
