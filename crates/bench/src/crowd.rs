@@ -6,7 +6,8 @@ use crate::{
     websocket::{Options, Scratch, WebSocket},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
+use tokio_rustls::rustls::ClientConfig;
 
 /// How many connections are being opened at a time: enough to keep a node busy, less than any listen backlog.
 const AT_ONCE: usize = 64;
@@ -19,6 +20,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 pub struct Crowd<'a> {
     /// Nodes, taken in turn.
     pub targets: &'a [Target],
+    /// What connections with TLS are made with.
+    pub tls: Option<&'a Arc<ClientConfig>>,
     /// What is spoken.
     pub dialect: Dialect,
     /// What each subscribes to.
@@ -40,8 +43,8 @@ impl Crowd<'_> {
     }
 
     async fn open_one(self, target: &Target, scratch: &Scratch) -> Result<WebSocket, Error> {
-        let options = Options { dialect: self.dialect, receive_buffer: self.receive_buffer, source: self.source };
-        let mut socket = WebSocket::connect(target, options).await?;
+        let Self { dialect, receive_buffer, source, .. } = self;
+        let mut socket = WebSocket::connect(target, self.tls, Options { dialect, receive_buffer, source }).await?;
         socket.subscribe(scratch, self.channel).await?;
         Ok(socket)
     }

@@ -25,6 +25,9 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// Authorities can't be read.
+    #[error(transparent)]
+    Tls(#[from] fanwire_tls::InvalidTls),
     /// The node did not upgrade the connection.
     #[error("{address} refused the WebSocket: {answer}")]
     Upgrade {

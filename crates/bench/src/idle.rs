@@ -84,9 +84,10 @@ impl Idle {
 
     async fn open(&self) -> Result<(Vec<SharedAccount>, JoinSet<()>), Error> {
         let board = Rc::new(Board::new(Clock::start()));
-        let channel = self.common.channel();
+        let (channel, tls) = (self.common.channel(), self.common.tls()?);
         let crowd = Crowd {
             targets: &self.common.urls,
+            tls: tls.as_ref(),
             dialect: self.common.dialect,
             channel: &channel,
             receive_buffer: None,

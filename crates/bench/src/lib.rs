@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`fanout`], [`idle`], [`stall`], [`floor`], [`chatter`], [`storm`], [`publish`] | the scenarios |
 //! | [`stage`], [`board`], [`subscriber`], [`publisher`], [`stalled`], [`talker`], [`returning`] | one publisher, many subscribers, and what they write down |
-//! | [`crowd`], [`websocket`], [`upgrade`] | opening connections and reading them |
+//! | [`crowd`], [`websocket`], [`upgrade`], [`wire`] | opening connections and reading them |
 //! | [`frame`], [`outgoing`], [`dialect`], [`marker`], [`strict`] | bytes |
 //! | [`ledger`], [`integrity`], [`arrivals`], [`latency`], [`pace`], [`confirm`] | exactly once, in order, when |
 //! | [`process`], [`sampler`] | what the node's process costs |
@@ -46,6 +46,7 @@ pub mod talker;
 pub mod target;
 pub mod upgrade;
 pub mod websocket;
+pub mod wire;
 
 mod scenario;
 

@@ -1,8 +1,10 @@
 //! Arguments that several scenarios share, and their bounds.
 
-use crate::{Target, dialect::Dialect, marker};
+use crate::{Error, Target, dialect::Dialect, marker};
 use clap::Args;
-use std::{net::IpAddr, time::Duration};
+use fanwire_tls::ClientFiles;
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio_rustls::rustls::ClientConfig;
 
 /// The most sockets that one process opens.
 pub const MOST_SOCKETS: i64 = 19_000;
@@ -22,6 +24,9 @@ pub struct Common {
     /// Node to connect to, loopback only; repeat it to spread the connections evenly (the publisher uses the first)
     #[arg(long = "url", value_name = "URL", default_value = "ws://127.0.0.1:8765/")]
     pub urls: Vec<Target>,
+    /// With wss://: authorities of the node's certificate, in PEM; the system's by default
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// What the connections speak
     #[arg(long, value_enum, default_value_t = Dialect::Json)]
     pub dialect: Dialect,
@@ -57,6 +62,15 @@ impl Common {
     /// The channel that was asked for, or one of this process alone.
     pub fn channel(&self) -> String {
         self.channel.clone().unwrap_or_else(|| format!("bench.{}", std::process::id()))
+    }
+
+    /// What connections with TLS are made with; absent where none has any.
+    pub fn tls(&self) -> Result<Option<Arc<ClientConfig>>, Error> {
+        if !self.urls.iter().any(|target| target.secure) {
+            return Ok(None);
+        }
+        let files = ClientFiles { ca: self.ca.clone(), ..ClientFiles::default() };
+        Ok(Some(Arc::clone(files.load()?.config())))
     }
 
     /// How long to wait without any arrival.

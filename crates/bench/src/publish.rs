@@ -110,11 +110,11 @@ impl Publish {
     }
 
     async fn connect(&self, clock: Clock, channel: &str) -> Result<Group, Error> {
-        let mut group = Group::new();
+        let (mut group, tls) = (Group::new(), self.common.tls()?);
         for target in self.common.urls.iter().cycle().take(self.publishers as usize) {
             let (dialect, size, confirm) = (self.common.dialect, self.size as usize, Confirm::Ok);
             let letter = Letter { dialect, channel: channel.to_owned(), size, confirm };
-            group.push(Publisher::connect(target, letter, clock).await?);
+            group.push(Publisher::connect(target, tls.as_ref(), letter, clock).await?);
         }
         Ok(group)
     }

@@ -11,15 +11,16 @@ use crate::{
     outgoing::Masker,
     pace::{Clock, Pace},
     websocket::{Options, WebSocket},
+    wire::Wire,
 };
 use fanwire_protocol::frame::Opcode as Sending;
 use std::{
-    io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    io,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+use tokio_rustls::rustls::ClientConfig;
 
 /// How long one write may be held up by a node that doesn't read, and how long a window may stay shut.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,7 +82,7 @@ pub struct Sent {
 pub struct Publisher {
     letter: Letter,
     clock: Clock,
-    writer: Arc<Mutex<TcpStream>>,
+    wire: Arc<Wire>,
     masker: Masker,
     confirmations: Arc<Confirmations>,
     refusals: Arc<Mutex<Vec<String>>>,
@@ -89,23 +90,27 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects to `target`.
-    pub async fn connect(target: &Target, letter: Letter, clock: Clock) -> Result<Self, Error> {
+    /// Connects to `target`, with `tls` if that has any.
+    pub async fn connect(
+        target: &Target,
+        tls: Option<&Arc<ClientConfig>>,
+        letter: Letter,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let options = Options { dialect: letter.dialect, receive_buffer: None, source: None };
-        let (stream, parser, unparsed) = WebSocket::connect(target, options).await?.into_blocking()?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(Error::system("time limit for writing"))?;
-        let reading = stream.try_clone().map_err(Error::system("second handle of the publisher's socket"))?;
+        let (stream, parser, unparsed) = WebSocket::connect(target, tls, options).await?.into_parts();
+        let wire = Wire::new(stream, PATIENCE).map_err(Error::system("socket for blocking use"))?;
         let publisher = Self {
             letter,
             clock,
-            writer: Arc::new(Mutex::new(stream)),
+            wire: Arc::new(wire),
             masker: Masker::default(),
             confirmations: Arc::default(),
             refusals: Arc::default(),
             next: 0,
         };
         let reader = publisher.reader(parser);
-        let work = move || reader.run(reading, &unparsed);
+        let work = move || reader.run(&unparsed);
         thread::Builder::new().spawn(work).map_err(Error::system("thread for the publisher's answers"))?;
         Ok(publisher)
     }
@@ -180,7 +185,7 @@ impl Publisher {
         let payload = self.letter.dialect.encode(&command);
         let mut frame = Vec::with_capacity(payload.len() + 14);
         self.masker.frame(self.letter.dialect.opcode(), &payload, &mut frame);
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame)?;
+        self.wire.write_all(&frame)?;
         self.next += 1;
         Ok(())
     }
@@ -190,7 +195,7 @@ impl Publisher {
             parser,
             dialect: self.letter.dialect,
             masker: Masker::default(),
-            writer: self.writer.clone(),
+            wire: self.wire.clone(),
             confirmations: self.confirmations.clone(),
             refusals: self.refusals.clone(),
         }
@@ -199,8 +204,8 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // The reading thread ends with the socket. One that is gone already is what was wanted.
-        let _ = self.writer.lock().unwrap_or_else(PoisonError::into_inner).shutdown(Shutdown::Both);
+        // The reading thread ends with the socket.
+        self.wire.shutdown();
     }
 }
 
@@ -216,17 +221,17 @@ struct Reader {
     parser: Parser,
     dialect: Dialect,
     masker: Masker,
-    writer: Arc<Mutex<TcpStream>>,
+    wire: Arc<Wire>,
     confirmations: Arc<Confirmations>,
     refusals: Arc<Mutex<Vec<String>>>,
 }
 
 impl Reader {
-    fn run(mut self, mut stream: TcpStream, unparsed: &[u8]) {
+    fn run(mut self, unparsed: &[u8]) {
         let mut buffer = vec![0; 16 * 1024];
         let mut alive = self.take(unparsed).is_ok();
         while alive {
-            alive = match stream.read(&mut buffer) {
+            alive = match self.wire.read(&mut buffer) {
                 Ok(0) | Err(_) => false,
                 Ok(length) => self.take(&buffer[..length]).is_ok(),
             };
@@ -246,7 +251,7 @@ impl Reader {
             note(refusals, format!("broken frame to the publisher: {broken}"));
             return Err(io::ErrorKind::InvalidData.into());
         }
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(&answers)
+        self.wire.write_all(&answers)
     }
 }
 

@@ -15,12 +15,14 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
+use tokio_rustls::rustls::ClientConfig;
 
 /// From an attempt that failed to the next.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +35,8 @@ const ASKED: u64 = 0;
 pub struct Way {
     /// How each connects.
     pub options: Options,
+    /// What connections with TLS are made with.
+    pub tls: Option<Arc<ClientConfig>>,
     /// What each subscribes to.
     pub channel: String,
     /// The channel's history.
@@ -141,7 +145,7 @@ impl Returner {
 
     async fn connect(&self) -> WebSocket {
         loop {
-            match WebSocket::connect(&self.target, self.way.options).await {
+            match WebSocket::connect(&self.target, self.way.tls.as_ref(), self.way.options).await {
                 Ok(socket) => return socket,
                 Err(_) => self.returns.failed_attempts.set(self.returns.failed_attempts.get() + 1),
             }

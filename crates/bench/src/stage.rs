@@ -16,9 +16,11 @@ use serde::Serialize;
 use std::{
     fmt,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{task::JoinSet, time::sleep_until};
+use tokio_rustls::rustls::ClientConfig;
 
 /// Subscribers that are being read, and a publisher.
 #[derive(Debug)]
@@ -48,9 +50,10 @@ pub struct Seats {
 }
 
 impl Seats {
-    fn crowd<'a>(&self, common: &'a Common, channel: &'a str) -> Crowd<'a> {
+    fn crowd<'a>(&self, common: &'a Common, tls: Option<&'a Arc<ClientConfig>>, channel: &'a str) -> Crowd<'a> {
         Crowd {
             targets: &common.urls,
+            tls,
             dialect: common.dialect,
             channel,
             receive_buffer: self.receive_buffer,
@@ -91,10 +94,10 @@ impl Stage {
         let watch = Watch::new(&common.pids)?;
         let clock = Clock::start();
         let board = Rc::new(Board::new(clock));
-        let channel = common.channel();
-        let sockets = seats.crowd(common, &channel).open(&board.scratch).await?;
+        let (channel, tls) = (common.channel(), common.tls()?);
+        let sockets = seats.crowd(common, tls.as_ref(), &channel).open(&board.scratch).await?;
         let letter = Letter { dialect: common.dialect, channel, size: seats.size, confirm: seats.confirm };
-        let publisher = Publisher::connect(&common.urls[0], letter, clock).await?;
+        let publisher = Publisher::connect(&common.urls[0], tls.as_ref(), letter, clock).await?;
         let accounts: Vec<_> = sockets.iter().map(|_| SharedAccount::default()).collect();
         let confirmations = (seats.confirm == Confirm::Subscriber).then(|| publisher.confirmations());
         let mut readers = JoinSet::new();

@@ -124,9 +124,10 @@ impl Stall {
     }
 
     async fn open_stalled(&self, stage: &Stage) -> Result<Stalled, Error> {
-        let channel = self.common.channel();
+        let (channel, tls) = (self.common.channel(), self.common.tls()?);
         let crowd = Crowd {
             targets: &self.common.urls,
+            tls: tls.as_ref(),
             dialect: self.common.dialect,
             channel: &channel,
             receive_buffer: Some(self.receive_buffer),

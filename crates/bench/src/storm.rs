@@ -124,7 +124,8 @@ impl Storm {
         make_room((self.clients + self.staying) as usize)?;
         let (watch, clock) = (Watch::new(&self.common.pids)?, Clock::start());
         let scene = self.open(clock).await?;
-        let mut publisher = Publisher::connect(&self.common.urls[0], self.letter(), clock).await?;
+        let (target, tls) = (&self.common.urls[0], self.common.tls()?);
+        let mut publisher = Publisher::connect(target, tls.as_ref(), self.letter(), clock).await?;
         let plan = self.plan();
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
         sleep_until((plan.start + seconds(self.before)).into()).await;
@@ -206,13 +207,13 @@ impl Storm {
         let way = Rc::new(self.way(&stayers).await?);
         let mut readers = JoinSet::new();
         let (mut stayed, mut returned, returns) = (Vec::new(), Vec::new(), Rc::new(Returns::default()));
-        let staying = self.crowd(&way.channel, self.staying).open(&stayers.scratch).await?;
+        let staying = self.crowd(&way, self.staying).open(&stayers.scratch).await?;
         for (index, socket) in staying.into_iter().enumerate() {
             let (dialect, account, board) = (self.common.dialect, SharedAccount::default(), Rc::clone(&stayers));
             stayed.push(Rc::clone(&account));
             readers.spawn_local(follow(Seat { index, socket, dialect, account, board, confirmations: None }));
         }
-        let returning = self.crowd(&way.channel, self.clients).open(&returners.scratch).await?;
+        let returning = self.crowd(&way, self.clients).open(&returners.scratch).await?;
         for (socket, target) in returning.into_iter().zip(self.common.urls.iter().cycle()) {
             let returner = Returner {
                 target: target.clone(),
@@ -231,19 +232,20 @@ impl Storm {
     /// How to come back, from what the node says of the channel.
     async fn way(&self, board: &Board) -> Result<Way, Error> {
         let options = Options { dialect: self.common.dialect, receive_buffer: None, source: self.common.source };
-        let channel = self.channel();
-        let begun =
-            WebSocket::connect(&self.common.urls[0], options).await?.subscribe(&board.scratch, &channel).await?;
+        let (target, tls, channel) = (&self.common.urls[0], self.common.tls()?, self.channel());
+        let mut socket = WebSocket::connect(target, tls.as_ref(), options).await?;
+        let begun = socket.subscribe(&board.scratch, &channel).await?;
         match begun.epoch.zip(begun.offset) {
-            Some((epoch, offset)) => Ok(Way { options, channel, epoch, offset, patience: seconds(self.limit) }),
+            Some((epoch, offset)) => Ok(Way { options, tls, channel, epoch, offset, patience: seconds(self.limit) }),
             None => Err(Error::NoHistory { channel }),
         }
     }
 
-    fn crowd<'a>(&'a self, channel: &'a str, count: u32) -> Crowd<'a> {
+    fn crowd<'a>(&'a self, way: &'a Way, count: u32) -> Crowd<'a> {
         let Common { urls, dialect, source, .. } = &self.common;
         let (dialect, source, count) = (*dialect, *source, count as usize);
-        Crowd { targets: urls, dialect, channel, receive_buffer: None, source, count }
+        let (tls, channel) = (way.tls.as_ref(), way.channel.as_str());
+        Crowd { targets: urls, tls, dialect, channel, receive_buffer: None, source, count }
     }
 }
 

@@ -11,6 +11,8 @@ use thiserror::Error;
 pub struct Target {
     /// Where to connect to.
     pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub secure: bool,
     /// The request target, with the leading slash.
     pub path: String,
 }
@@ -28,7 +30,11 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
         let invalid = |reason| InvalidTarget { text: text.to_owned(), reason };
-        let rest = text.strip_prefix("ws://").ok_or_else(|| invalid("only ws:// is measured"))?;
+        let (secure, rest) = match text.split_once("://") {
+            Some(("ws", rest)) => (false, rest),
+            Some(("wss", rest)) => (true, rest),
+            _ => return Err(invalid("only ws:// and wss:// are measured")),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if path.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(invalid("a path has no spaces"));
@@ -38,7 +44,7 @@ impl FromStr for Target {
         if !address.ip().is_loopback() {
             return Err(invalid("only loopback addresses are measured"));
         }
-        Ok(Self { address, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
+        Ok(Self { address, secure, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
     }
 }
 
@@ -55,23 +61,28 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, address: &str, path: &str) {
+    fn check(text: &str, address: &str, secure: bool, path: &str) {
         let target: Target = text.parse().unwrap();
-        assert_eq!((target.address, target.path.as_str()), (address.parse().unwrap(), path));
+        let expected = (address.parse().unwrap(), secure, path);
+        assert_eq!((target.address, target.secure, target.path.as_str()), expected);
     }
 
     #[test]
     fn a_target_has_an_address_and_a_path() {
-        check("ws://127.0.0.1:8765", "127.0.0.1:8765", "/");
-        check("ws://localhost:1/a/b?c", "127.0.0.1:1", "/a/b?c");
-        check("ws://[::1]:9/", "[::1]:9", "/");
+        check("ws://127.0.0.1:8765", "127.0.0.1:8765", false, "/");
+        check("wss://localhost:1/a/b?c", "127.0.0.1:1", true, "/a/b?c");
+        check("ws://[::1]:9/", "[::1]:9", false, "/");
     }
 
     #[test]
     fn other_machines_and_other_schemes_are_refused() {
-        for text in
-            ["ws://10.0.0.1:8765", "ws://example.org:80", "wss://127.0.0.1:1", "ws://127.0.0.1", "ws://127.0.0.1:1/a b"]
-        {
+        for text in [
+            "ws://10.0.0.1:8765",
+            "ws://example.org:80",
+            "http://127.0.0.1:1",
+            "ws://127.0.0.1",
+            "ws://127.0.0.1:1/a b",
+        ] {
             assert!(text.parse::<Target>().unwrap_err().to_string().contains(text));
         }
     }

@@ -1,10 +1,7 @@
 //! The opening handshake (RFC 6455, section 4.1).
 
 use crate::{Error, Target, dialect::Dialect};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The key of the RFC's own example, and the answer to it: one fixed pair needs no hash.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -16,9 +13,14 @@ const LONGEST_ANSWER: usize = 16 * 1024;
 const END: &[u8] = b"\r\n\r\n";
 
 /// Upgrades `stream`; gives the bytes that came after the answer.
-pub async fn upgrade(stream: &mut TcpStream, target: &Target, dialect: Dialect) -> Result<Vec<u8>, Error> {
+pub async fn upgrade(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    target: &Target,
+    dialect: Dialect,
+) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Connect { address: target.address, source };
     stream.write_all(request(target, dialect).as_bytes()).await.map_err(failed)?;
+    stream.flush().await.map_err(failed)?;
     let mut answer = Vec::with_capacity(1024);
     loop {
         let read = stream.read_buf(&mut answer).await.map_err(failed)?;

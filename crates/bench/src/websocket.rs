@@ -15,6 +15,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -23,6 +24,8 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
+use tokio_util::either::Either;
 
 /// How long connecting, upgrading and subscribing may each take, in seconds.
 const PATIENCE: u64 = 20;
@@ -52,10 +55,13 @@ pub struct Options {
     pub source: Option<IpAddr>,
 }
 
+/// A socket with TLS or without.
+pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
 /// An open WebSocket. Pings are answered while it is read.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: TcpStream,
+    stream: Stream,
     address: SocketAddr,
     dialect: Dialect,
     parser: Parser,
@@ -65,18 +71,20 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Connects to `target` and upgrades.
-    pub async fn connect(target: &Target, options: Options) -> Result<Self, Error> {
+    /// Connects to `target`, with `tls` if that has any, and upgrades.
+    pub async fn connect(target: &Target, tls: Option<&Arc<ClientConfig>>, options: Options) -> Result<Self, Error> {
         let address = target.address;
         let opening = async {
-            let mut stream = dial(address, options).await.map_err(|source| Error::Connect { address, source })?;
+            let tls = tls.filter(|_| target.secure);
+            let opened = open(address, tls, options).await;
+            let mut stream = opened.map_err(|source| Error::Connect { address, source })?;
             let unparsed = upgrade(&mut stream, target, options.dialect).await?;
             Ok(Self::new(stream, address, options.dialect, unparsed))
         };
         in_time(address, opening).await
     }
 
-    fn new(stream: TcpStream, address: SocketAddr, dialect: Dialect, unparsed: Vec<u8>) -> Self {
+    fn new(stream: Stream, address: SocketAddr, dialect: Dialect, unparsed: Vec<u8>) -> Self {
         Self {
             stream,
             address,
@@ -166,7 +174,10 @@ impl WebSocket {
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(failed(error)),
+            _ => Ok(()),
+        }
     }
 
     fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Frame<'_>)) -> Result<(), Ended> {
@@ -189,14 +200,16 @@ impl WebSocket {
     /// Waits, without reading, until the system reports an error for the socket, such as a reset by the peer.
     pub async fn failed(&self) {
         // Waiting fails only when the runtime ends, and then nobody waits for this.
-        let _ = self.stream.ready(Interest::ERROR).await;
+        let socket = match &self.stream {
+            Either::Left(stream) => stream,
+            Either::Right(secured) => secured.get_ref().0,
+        };
+        let _ = socket.ready(Interest::ERROR).await;
     }
 
-    /// The socket for blocking use, with the parser and what has arrived and not been parsed.
-    pub fn into_blocking(self) -> Result<(std::net::TcpStream, Parser, Vec<u8>), Error> {
-        let stream = self.stream.into_std().map_err(Error::system("socket for blocking use"))?;
-        stream.set_nonblocking(false).map_err(Error::system("socket for blocking use"))?;
-        Ok((stream, self.parser, self.unparsed))
+    /// The socket, with the parser and what has arrived and not been parsed.
+    pub fn into_parts(self) -> (Stream, Parser, Vec<u8>) {
+        (self.stream, self.parser, self.unparsed)
     }
 }
 
@@ -215,6 +228,13 @@ async fn in_time<T>(address: SocketAddr, work: impl Future<Output = Result<T, Er
         Ok(result) => result,
         Err(_) => Err(Error::Late { address, seconds: PATIENCE }),
     }
+}
+
+async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, options: Options) -> io::Result<Stream> {
+    let stream = dial(address, options).await?;
+    let Some(tls) = tls else { return Ok(Either::Left(stream)) };
+    let secured = TlsConnector::from(Arc::clone(tls)).connect(address.ip().into(), stream).await?;
+    Ok(Either::Right(secured))
 }
 
 /// A TCP connection to `address`.
@@ -248,7 +268,7 @@ mod tests {
         peer.write_all(b"never read").await.unwrap();
         stream.write_all(b"never read").await.unwrap();
         peer.readable().await.unwrap();
-        let socket = WebSocket::new(stream, address, Dialect::Json, Vec::new());
+        let socket = WebSocket::new(Either::Left(stream), address, Dialect::Json, Vec::new());
         let mut failed = pin!(socket.failed());
         assert!(failed.as_mut().now_or_never().is_none());
         // Closing with unread input resets (RFC 1122, section 4.2.2.13).

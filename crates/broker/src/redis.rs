@@ -118,9 +118,9 @@ mod watch;
 mod window;
 mod writer;
 
+pub use fanwire_tls::{ClientFiles as TlsFiles, InvalidTls};
 pub use inspect::{Finding, inspect};
 pub use settings::{InvalidRedisConfig, RedisConfig, RedisServers};
-pub use tls::{InvalidTls, TlsFiles};
 
 use crate::{
     Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Feed, FeedItem, LinkState, Members, Page,

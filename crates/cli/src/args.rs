@@ -3,6 +3,7 @@
 use crate::config::{Environment, FileChoice, Flag, Inputs};
 use clap::{Parser, Subcommand, ValueEnum};
 use fanwire_client::{Encoding, Position};
+use fanwire_tls::ClientFiles;
 use std::{path::PathBuf, time::Duration};
 
 /// Where `pub` and `sub` look for a node: where a node listens unless it is told otherwise.
@@ -31,7 +32,10 @@ Examples:
   fanwire sub news                           prints what is published to news
   fanwire pub news 'hello'                   publishes to news
   fanwire pub --broadcast 'hello'            sends to every connection
-  fanwire presence room                      who is on room";
+  fanwire presence room                      who is on room
+  fanwire pub --broadcast 'hello'            sends to every connection
+  fanwire sub --url wss://HOST --ca ca.pem news
+                                             over TLS, with an authority of your own";
 
 const CONFIGURATION: &str = "\
 Where values come from, the later ones winning:
@@ -82,7 +86,8 @@ pub(crate) enum Command {
     /// Ask the node that runs with the same configuration whether it lives: for health checks of containers.
     ///
     /// It asks the node's internal port (internal.listen, over loopback where that is any address), so give it the
-    /// sources that the node has. A node lives as long as it answers, whether Redis is there or not.
+    /// sources that the node has. Where that port has TLS, any certificate will do unless --ca is given: nothing is
+    /// told that would be secret. A node lives as long as it answers, whether Redis is there or not.
     #[command(after_help = format!("{HEALTH_EXAMPLES}\n\n{EXIT_CODES}"))]
     Health(HealthArgs),
     /// Publish to a channel, or broadcast to every connection.
@@ -166,18 +171,43 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
     pub(crate) sources: Sources,
+}
+
+/// Certificates for TLS.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TlsArgs {
+    /// With TLS: a file in PEM with the authorities that are trusted for the node's certificate.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// With TLS: a file in PEM with a certificate to show to a node that wants one.
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    cert: Option<PathBuf>,
+    /// The key of --cert.
+    #[arg(long = "cert-key", id = "key_file", value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// The files that are named.
+    pub(crate) fn files(&self) -> ClientFiles {
+        ClientFiles { ca: self.ca.clone(), cert: self.cert.clone(), key: self.key.clone() }
+    }
 }
 
 /// Which node, and how to talk to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EndpointArgs {
-    /// The node, or the load balancer before the nodes.
+    /// The node, or the load balancer before the nodes; wss:// for TLS.
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     pub(crate) url: String,
     /// How messages are spelt on the wire.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) encoding: EncodingArg,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// How messages are spelt on the wire.

@@ -3,20 +3,23 @@
 use crate::{
     address::reachable,
     args::DEFAULT_URL,
-    config::{Config, LogFormat, Redis},
+    config::{Config, LogFormat, PortCertificates, Redis},
     open_files::Allowance,
 };
 use fanwire_node::Listeners;
+use fanwire_tls::Facts;
 use std::{
     ffi::OsString,
     io::{self, Write},
     net::SocketAddr,
+    path::Path,
 };
 
 /// Tells where the node listens, which broker it uses, and what to try next: people as a block of text in `log`,
 /// programs as one event.
 pub(crate) fn show(
     config: &Config,
+    certificates: &[PortCertificates],
     listeners: &Listeners,
     allowance: &Allowance,
     log: &mut impl Write,
@@ -32,7 +35,10 @@ pub(crate) fn show(
         }
         LogFormat::Text => {
             let program = invocation(std::env::args_os().next());
-            let started = Started { redis: &config.redis, public, internal, files, connections, program };
+            let of = |key| certificates.iter().find(|port| port.key == key);
+            let (tls, internal_tls) = (of("tls.cert"), of("internal.tls.cert").is_some());
+            let redis = &config.redis;
+            let started = Started { redis, public, tls, internal, internal_tls, files, connections, program };
             log.write_all(started.block().as_bytes())
         }
     }
@@ -42,7 +48,11 @@ pub(crate) fn show(
 struct Started<'a> {
     redis: &'a Redis,
     public: SocketAddr,
+    /// The public port's certificates, if it has TLS.
+    tls: Option<&'a PortCertificates>,
     internal: SocketAddr,
+    /// Whether the internal port has TLS.
+    internal_tls: bool,
     files: Option<u64>,
     connections: usize,
     /// How to call this program again.
@@ -51,9 +61,11 @@ struct Started<'a> {
 
 impl Started<'_> {
     fn block(&self) -> String {
-        let Self { redis, public, internal, files, connections, program } = self;
+        let Self { redis, public, tls, internal, internal_tls, files, connections, program } = self;
         let version = env!("CARGO_PKG_VERSION");
-        let (url, http) = (format!("ws://{}", reachable(*public)), format!("http://{}", reachable(*internal)));
+        let certificate = tls.and_then(|tls| tls.side.certificates.first());
+        let url = url(reachable(*public), certificate);
+        let http = format!("http{}://{}", if *internal_tls { "s" } else { "" }, reachable(*internal));
         let (public, internal) = (everywhere(*public), everywhere(*internal));
         let broker = match redis.place() {
             Some(place) => format!("Redis at {place}, prefix {}", redis.prefix),
@@ -63,6 +75,7 @@ impl Started<'_> {
             format!("\n  files      {files} may be open; {connections} connections are taken at most")
         });
         let at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
+        let at = at + &ca(certificate, tls.map_or(Path::new(""), |tls| &tls.first));
         format!(
             "\
 Fanwire {version}
@@ -78,6 +91,22 @@ or in a browser's console, for broadcasts:
 "
         )
     }
+}
+
+/// Where clients connect: with TLS, under a name that the certificate is for.
+fn url(address: SocketAddr, certificate: Option<&Facts>) -> String {
+    let Some(facts) = certificate else { return format!("ws://{address}") };
+    let ip = address.ip().to_string();
+    match facts.names.iter().find(|name| !name.contains('*') && !name.contains(':')) {
+        Some(name) if !facts.names.contains(&ip) => format!("wss://{name}:{}", address.port()),
+        _ => format!("wss://{address}"),
+    }
+}
+
+/// What clients trust where nobody else vouches for the certificate in `file`: itself.
+fn ca(certificate: Option<&Facts>, file: &Path) -> String {
+    let itself = certificate.filter(|facts| facts.self_signed);
+    itself.map_or_else(String::new, |_| format!(" --ca {}", file.display()))
 }
 
 fn everywhere(listening: SocketAddr) -> &'static str {
@@ -101,10 +130,13 @@ fn invocation(program: Option<OsString>) -> String {
 mod tests {
     use super::*;
     use crate::config::RedisUrl;
+    use std::time::UNIX_EPOCH;
 
     fn block(redis: &Redis, public: &str, internal: &str, program: &str) -> String {
         let (public, internal) = (public.parse().unwrap(), internal.parse().unwrap());
-        Started { redis, public, internal, files: Some(1024), connections: 908, program: program.to_owned() }.block()
+        let program = program.to_owned();
+        let (tls, internal_tls) = (None, false);
+        Started { redis, public, tls, internal, internal_tls, files: Some(1024), connections: 908, program }.block()
     }
 
     #[test]
@@ -153,6 +185,33 @@ or in a browser's console, for broadcasts:
         };
         let told = block(&redis, "127.0.0.1:8765", "127.0.0.1:8766", "fanwire");
         assert!(told.contains("  broker     Redis at redis://app:***@cache:6379, prefix blue\n"), "{told}");
+    }
+
+    fn certificates(names: &[&str], self_signed: bool) -> Facts {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Facts { names, expires: UNIX_EPOCH, self_signed }
+    }
+
+    #[track_caller]
+    fn check_url(facts: &Facts, expected: &str) {
+        assert_eq!(url("127.0.0.1:8765".parse().unwrap(), Some(facts)), expected);
+    }
+
+    #[test]
+    fn with_tls_the_name_is_one_of_the_certificate() {
+        check_url(&certificates(&["localhost", "127.0.0.1"], true), "wss://127.0.0.1:8765");
+        check_url(&certificates(&["*.example", "::1", "a.example"], true), "wss://a.example:8765");
+        check_url(&certificates(&["*.example"], true), "wss://127.0.0.1:8765");
+        check_url(&certificates(&[], true), "wss://127.0.0.1:8765");
+        assert_eq!(url("127.0.0.1:8765".parse().unwrap(), None), DEFAULT_URL);
+    }
+
+    #[test]
+    fn a_certificate_that_vouches_for_itself_is_named() {
+        let file = Path::new("cert.pem");
+        assert_eq!(ca(Some(&certificates(&[], true)), file), " --ca cert.pem");
+        assert_eq!(ca(Some(&certificates(&[], false)), file), "");
+        assert_eq!(ca(None, file), "");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     args::CheckArgs,
-    config::{self, Environment, Loaded, Redis},
+    config::{self, Environment, Loaded, PortCertificates, Redis},
     failure::Failure,
     output,
 };
@@ -12,13 +12,26 @@ use std::process::ExitCode;
 
 /// Loads the configuration as `serve` would and prints it, or tries what it says of Redis.
 pub(crate) async fn check(args: CheckArgs, environment: &Environment) -> Result<ExitCode, Failure> {
-    let Loaded { config, effective, warnings } = config::load(&args.sources.inputs(environment))?;
+    let loaded = config::load(&args.sources.inputs(environment))?;
+    let certificates = loaded.certificates()?;
+    let Loaded { config, effective, warnings } = loaded;
     warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     if args.connect {
         return connect(&config.redis).await;
     }
     output::result(effective.to_string().trim_end())?;
+    for line in certificates.iter().flat_map(comments) {
+        output::result(&output::printable(&line))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to know of the certificates of a port, as comments in a configuration file.
+fn comments(port: &PortCertificates) -> impl Iterator<Item = String> {
+    port.side.certificates.iter().map(|facts| {
+        let names = if facts.names.is_empty() { "no name at all".to_owned() } else { facts.names.join(", ") };
+        format!("# {}: for {names}, until {}", port.key, humantime::format_rfc3339_seconds(facts.expires))
+    })
 }
 
 /// Prints how each thing went that a node does at Redis.

@@ -2,11 +2,12 @@
 
 use crate::{
     address::reachable,
-    args::HealthArgs,
-    config::{self, Environment},
+    args::{HealthArgs, TlsArgs},
+    config::{self, Environment, Internal},
     failure::Failure,
     output,
 };
+use fanwire_tls::reason::Hints;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
     Request, StatusCode,
@@ -17,19 +18,33 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use std::{error::Error, io, net::SocketAddr};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 
 /// The longest head and the longest body of an answer that are read, in bytes; a node's own are far shorter.
 const MAX_LENGTH: usize = 16 * 1024;
 
+/// What helps where TLS with a node fails.
+const HINTS: Hints = Hints { ca: "--ca names", cert: "--cert and --cert-key name", plain: "no internal.tls.cert" };
+
 /// Asks the node that runs with this configuration how it is, and prints that.
 pub(crate) async fn health(args: HealthArgs, environment: &Environment) -> Result<(), Failure> {
-    let listen = config::load(&args.sources.inputs(environment))?.config.internal.listen;
+    let Internal { listen, tls } = config::load(&args.sources.inputs(environment))?.config.internal;
     if listen.port() == 0 {
         let told = "internal.listen has port 0, so the system chose the port when the node started; set one";
         return Err(Failure::Failed(told.to_owned()));
     }
-    let question = Question { address: reachable(listen), ready: args.ready };
+    let tls = tls.files().map(|_| connector(&args.tls)).transpose()?;
+    if tls.is_none() && !args.tls.files().is_empty() {
+        let told = "the internal port has no TLS (internal.tls.cert), so certificates have no use";
+        return Err(Failure::Failed(told.to_owned()));
+    }
+    let question = Question { address: reachable(listen), ready: args.ready, tls };
     let answered = match timeout(args.timeout, question.ask()).await {
         Ok(answered) => answered.and_then(|answer| question.verdict(&answer)),
         Err(_) => Err(format!("no answer from {} within {:?}", question.url(), args.timeout)),
@@ -42,6 +57,8 @@ struct Question {
     address: SocketAddr,
     /// Whether it is ready, rather than whether it lives.
     ready: bool,
+    /// With TLS, whom to trust there.
+    tls: Option<TlsConnector>,
 }
 
 /// What was answered.
@@ -63,7 +80,8 @@ struct Health {
 
 impl Question {
     fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     fn path(&self) -> &'static str {
@@ -72,10 +90,19 @@ impl Question {
 
     async fn ask(&self) -> Result<Answer, String> {
         let stream = TcpStream::connect(self.address).await.map_err(|error| self.unreachable(&error))?;
+        let stream = match &self.tls {
+            None => Either::Left(stream),
+            Some(tls) => Either::Right(self.secure(tls, stream).await?),
+        };
         request(stream, self.address, self.path()).await.map_err(|error| {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
             format!("no proper answer from {}: {error}{cause}", self.url())
         })
+    }
+
+    async fn secure(&self, tls: &TlsConnector, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+        let secured = tls.connect(self.address.ip().into(), stream).await;
+        secured.map_err(|error| format!("no TLS with {}: {}", self.url(), HINTS.told(&error)))
     }
 
     fn unreachable(&self, error: &io::Error) -> String {
@@ -100,7 +127,19 @@ impl Question {
     }
 }
 
-async fn request(stream: TcpStream, host: SocketAddr, path: &str) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+/// Whom to trust: without an authority everybody, as the probes of orchestrators do, for a node's certificate is rarely for
+/// the address that it has here.
+fn connector(args: &TlsArgs) -> Result<TlsConnector, Failure> {
+    let files = args.files();
+    let loaded = if files.ca.is_some() { files.load() } else { files.load_trusting_all() };
+    loaded.map_err(|error| Failure::Failed(error.to_string()))
+}
+
+async fn request(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: SocketAddr,
+    path: &str,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
     let request = Request::get(path).header(HOST, host.to_string()).header(CONNECTION, "close");
     let request = request.body(Empty::<Bytes>::new())?;
     let (mut sender, connection) =
@@ -121,7 +160,7 @@ mod tests {
     use super::*;
 
     fn verdict(ready: bool, status: u16, body: &'static str) -> Result<&'static str, String> {
-        let question = Question { address: SocketAddr::from(([127, 0, 0, 1], 8766)), ready };
+        let question = Question { address: SocketAddr::from(([127, 0, 0, 1], 8766)), ready, tls: None };
         let status = StatusCode::from_u16(status).unwrap_or_default();
         question.verdict(&Answer { status, body: Bytes::from_static(body.as_bytes()) })
     }

@@ -41,11 +41,13 @@ fn main() -> ExitCode {
 }
 
 fn run_node(sources: &args::Sources, environment: &Environment) -> Result<ExitCode, Failure> {
-    let config::Loaded { config, warnings, .. } = config::load(&sources.inputs(environment))?;
+    let loaded = config::load(&sources.inputs(environment))?;
+    let certificates = loaded.certificates()?;
+    let config::Loaded { config, warnings, .. } = loaded;
     let log = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve::serve(config, &log));
+    let outcome = runtime.block_on(serve::serve(config, &certificates, &log));
     // Without waiting for the system, which may be looking up the name of Redis for a long time.
     runtime.shutdown_background();
     outcome

@@ -2,22 +2,26 @@
 
 use crate::{
     banner,
-    config::{Config, Limits},
+    config::{Config, Limits, PortCertificates},
     failure::Failure,
     log::Writing,
     open_files::{self, Allowance},
     wiring,
 };
-use fanwire_node::{Node, Stopped};
+use fanwire_node::{Certificates, Node, Stopped};
 use fanwire_protocol::NodeId;
 use std::{io, process::ExitCode, thread::available_parallelism};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 
-/// Runs a node with `config` until it is told to stop.
-pub(crate) async fn serve(config: Config, log: &Writing) -> Result<ExitCode, Failure> {
+/// Runs a node with `config`, whose certificates were found to be `certificates`, until it is told to stop.
+pub(crate) async fn serve(
+    config: Config,
+    certificates: &[PortCertificates],
+    log: &Writing,
+) -> Result<ExitCode, Failure> {
     let allowance =
         Allowance::new(config.limits.connections, open_files::raise_limit(), available_parallelism()?.get());
     warn_of_shortage(&config, &allowance);
@@ -26,9 +30,11 @@ pub(crate) async fn serve(config: Config, log: &Writing) -> Result<ExitCode, Fai
     registry.register(Box::new(log.metric()?))?;
     let listeners = wiring::bind(&config)?;
     let stop = stop_signals()?;
-    banner::show(&config, &listeners, &allowance, &mut log.writer())?;
+    let hangup = (!certificates.is_empty()).then(|| signal(SignalKind::hangup())).transpose()?;
+    banner::show(&config, certificates, &listeners, &allowance, &mut log.writer())?;
     let link = wiring::link(&config.redis, node, &registry)?;
     let node = Node::start(wiring::node_config(&config, node, &allowance)?, link, listeners, registry)?;
+    hangup.into_iter().for_each(|hangup| reload_at(hangup, node.certificates().clone()));
     Ok(report(node.run(stop).await?))
 }
 
@@ -58,6 +64,15 @@ fn stop_signals() -> io::Result<mpsc::Receiver<()>> {
         }
     });
     Ok(receiver)
+}
+
+/// Reads certificates again at each SIGHUP. A node without any is ended by one, as programs are.
+fn reload_at(mut hangup: Signal, certificates: Certificates) {
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            certificates.reload();
+        }
+    });
 }
 
 fn report(stopped: Stopped) -> ExitCode {

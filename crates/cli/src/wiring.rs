@@ -60,6 +60,8 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
     Ok(NodeConfig {
         node,
         shards: available_parallelism()?.get(),
+        public_tls: config.tls.files(),
+        internal_tls: config.internal.tls.files(),
         trusted_proxies: trusted_proxies.map_err(|error| Failure::Failed(error.to_string()))?,
         user_header: user_header(config)?,
         heartbeat_interval: config.heartbeat.interval,

@@ -1,13 +1,15 @@
 //! The way from a URL to the node's welcome.
 
 use crate::{
-    Closed, Encoding, Error, Welcome, connection,
+    Closed, Error, Options, Welcome, connection,
     stream::Heard,
+    tls,
     wire::{self, Incoming},
 };
 use futures_util::StreamExt;
 use std::{io, time::Duration};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -18,9 +20,10 @@ use tokio_tungstenite::{
         protocol::WebSocketConfig,
     },
 };
+use tokio_util::either::Either;
 
 /// A WebSocket to a node.
-pub(crate) type Socket = WebSocketStream<Heard<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<Heard<Either<TcpStream, TlsStream<TcpStream>>>>;
 
 /// As much as is told of a refused upgrade's body.
 const LONGEST_BODY: usize = 1000;
@@ -34,32 +37,44 @@ const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
 /// The longest time that a node's `Retry-After` is believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The port of the scheme `ws` (RFC 6455, section 3).
-const DEFAULT_PORT: u16 = 80;
+/// The ports of the schemes `ws` and `wss` (RFC 6455, section 3).
+const PLAIN_PORT: u16 = 80;
+const TLS_PORT: u16 = 443;
 
 /// Connects to `url` and waits for the node's welcome, without a time limit.
-pub(crate) async fn connect(url: &str, encoding: Encoding) -> Result<(Socket, Welcome), Error> {
+pub(crate) async fn connect(url: &str, options: &Options) -> Result<(Socket, Welcome), Error> {
     let shown = without_login(url);
     let wrong = |reason: String| Error::Url { url: shown.clone(), reason };
     let uri: Uri = url.parse().map_err(|error| wrong(format!("{error}")))?;
-    match uri.scheme_str() {
-        Some("ws") => {}
-        Some("wss") => return Err(wrong("TLS is not built in".to_owned())),
-        _ => return Err(wrong("it doesn't begin with ws://".to_owned())),
+    let secure = match uri.scheme_str() {
+        Some("ws") => false,
+        Some("wss") => true,
+        _ => return Err(wrong("it begins neither with ws:// nor with wss://".to_owned())),
+    };
+    // They would go unused, and the connection would be another than was meant.
+    if !secure && !options.tls.is_empty() {
+        return Err(wrong("certificates are for wss://".to_owned()));
     }
     // It would go unused, and errors and logs would tell it.
     if shown != url {
         return Err(wrong("a login in the URL is not supported".to_owned()));
     }
-    let host = uri.host().unwrap_or_default();
-    let address = format!("{host}:{}", uri.port_u16().unwrap_or(DEFAULT_PORT));
-    let request = ClientRequestBuilder::new(uri).with_sub_protocol(encoding.subprotocol());
+    let host = uri.host().unwrap_or_default().to_owned();
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(if secure { TLS_PORT } else { PLAIN_PORT }));
+    let request = ClientRequestBuilder::new(uri).with_sub_protocol(options.encoding.subprotocol());
     let request = request.into_client_request().map_err(|error| refused(url, error))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
     let stream = tcp(&address).await.map_err(|error| refused(url, error.into()))?;
+    let stream = match secure {
+        true => {
+            let secured = tls::secure(stream, &host, &options.tls).await;
+            Either::Right(secured.map_err(|reason| Error::Unreachable { url: url.to_owned(), reason })?)
+        }
+        false => Either::Left(stream),
+    };
     let connecting = client_async_with_config(request, Heard::new(stream), Some(config));
     let (mut socket, _) = connecting.await.map_err(|error| refused(url, error))?;
     let welcome = welcome(&mut socket).await?;

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! It speaks `fanwire.v1.json` and `fanwire.v1.msgpack`.
+//! It speaks `fanwire.v1.json` and `fanwire.v1.msgpack`, and with `wss://` TLS ([`Options::tls`]).
 //!
 //! # Lost connections
 //!
@@ -92,6 +92,7 @@
 //! | `stream` | a stream that knows when it last brought something |
 //! | `subscriptions` | what the user wants to be subscribed to |
 //! | `supervisor` | the task: one connection after the other |
+//! | `tls` | TLS to a node |
 //! | `track` | where the user stands in a history |
 //! | `unanswered` | commands that have been sent and not answered |
 //! | `user` | the user's side, which outlives connections |
@@ -119,6 +120,7 @@ mod silence;
 mod stream;
 mod subscriptions;
 mod supervisor;
+mod tls;
 mod track;
 mod unanswered;
 mod user;
@@ -128,6 +130,7 @@ pub use client::Client;
 pub use content::Content;
 pub use error::{Closed, Error, Refusal};
 pub use event::{Event, Events, Welcome};
+pub use fanwire_tls::ClientFiles;
 pub use history::{HistoryQuery, Page, Publication};
 pub use json::Json;
 pub use options::{Encoding, Options, Reconnect};

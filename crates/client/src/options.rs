@@ -1,6 +1,7 @@
 //! Options of a connection.
 
 use crate::Position;
+use fanwire_tls::ClientFiles;
 use std::time::Duration;
 
 /// How commands and events are spelt.
@@ -52,7 +53,10 @@ impl Default for Reconnect {
 pub struct Options {
     /// How commands and events are spelt; JSON unless set.
     pub encoding: Encoding,
-    /// Time of one attempt for everything up to the node's welcome: name, TCP, upgrade; 10 s unless set.
+    /// With `wss://`: who is trusted instead of the system's authorities, and the certificate for nodes that want one.
+    /// Files are read again for each connection.
+    pub tls: ClientFiles,
+    /// Time of one attempt for everything up to the node's welcome: name, TCP, TLS, upgrade; 10 s unless set.
     pub connect_timeout: Duration,
     /// Time for the answer to a command; 10 s unless set.
     pub answer_timeout: Duration,
@@ -73,6 +77,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             encoding: Encoding::default(),
+            tls: ClientFiles::default(),
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             event_queue: 1024,

@@ -112,6 +112,6 @@ async fn attempt(url: &str, options: &Options, wait: Duration) -> Result<(Socket
 
 /// A connection to `url` whose welcome has been read.
 pub(crate) async fn connect(url: &str, options: &Options) -> Result<(Socket, Welcome), Error> {
-    let connecting = handshake::connect(url, options.encoding);
+    let connecting = handshake::connect(url, options);
     timeout(options.connect_timeout, connecting).await.map_err(|_| Error::TimedOut("the node's welcome"))?
 }

@@ -3,7 +3,7 @@
 
 mod scripted;
 
-use fanwire_client::{Client, Closed, Encoding, Error, Event, Options, Refusal};
+use fanwire_client::{Client, ClientFiles, Closed, Encoding, Error, Event, Options, Refusal};
 use futures_util::SinkExt;
 use scripted::Node;
 use serde_json::{Value, json};
@@ -197,7 +197,7 @@ async fn nobody_at_the_address_is_unreachable() {
 
 #[tokio::test]
 async fn urls_are_checked() {
-    for url in ["", "127.0.0.1:8765", "http://127.0.0.1:8765", "wss://127.0.0.1:8765", "ws://", "ws://a b"] {
+    for url in ["", "127.0.0.1:8765", "http://127.0.0.1:8765", "ws://", "ws://a b"] {
         let refused = Client::connect(url, Options::default()).await.map(|_| ());
         assert!(matches!(refused, Err(Error::Url { .. })), "{url}: {refused:?}");
     }
@@ -206,6 +206,19 @@ async fn urls_are_checked() {
         assert!(matches!(refused, Err(Error::Url { .. })), "{url}: {refused:?}");
         assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn certificates_are_checked_before_they_are_used() {
+    let absent = || ClientFiles { ca: Some("absent.pem".into()), ..ClientFiles::default() };
+    let connect =
+        async |url: &str| Client::connect(url, Options { tls: absent(), ..Options::default() }).await.map(drop);
+    let refused = connect("ws://127.0.0.1:8765").await;
+    assert!(matches!(&refused, Err(Error::Url { reason, .. }) if reason.contains("for wss://")), "{refused:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = connect(&format!("wss://{}", listener.local_addr().unwrap())).await;
+    let told = |reason: &str| reason.starts_with("absent.pem: can't be read");
+    assert!(matches!(&refused, Err(Error::Unreachable { reason, .. }) if told(reason)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -169,6 +169,7 @@ impl Connection {
         if self.outbox.is_empty() {
             return Outcome::Done;
         }
+        self.outbox.set_held(self.transport.held());
         self.make_room(&[], terms, tally);
         if self.outbox.has_room(&[], terms.limit) { Outcome::Wait } else { Outcome::Full }
     }
@@ -215,7 +216,10 @@ impl Connection {
                 break self.flushed();
             }
             match written(self.outbox.write_with(|slices| self.transport.try_write_vectored(slices))) {
-                Ok(0) => break Outcome::Wait,
+                Ok(0) => {
+                    self.outbox.set_held(self.transport.held());
+                    break Outcome::Wait;
+                }
                 Ok(count) => {
                     tally.sent_bytes += count as u64;
                     self.outbox.advance(count);

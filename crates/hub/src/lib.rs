@@ -43,4 +43,4 @@ pub use metrics::HubMetrics;
 pub use outbox::Policy;
 pub use recovery::Joined;
 pub use shard::{Admission, ConnectionKey, Shard, ShardConfig, ShardGone, ShardHandle, Told};
-pub use transport::{Tcp, Transport};
+pub use transport::{Tcp, Tls, Transport};

@@ -124,6 +124,8 @@ pub(crate) struct Outbox {
     cost: usize,
     /// What the pages among the entries cost.
     paged: usize,
+    /// Bytes that the transport keeps of what has left the entries.
+    held: usize,
     begun: bool,
     /// Whether there is a [`Tag::Lost`] without bytes.
     untold: bool,
@@ -138,19 +140,27 @@ impl Outbox {
         self.entries.is_empty()
     }
 
-    /// What the entries cost, in bytes.
+    /// What the entries cost, and what the transport keeps of those before them, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        self.cost
+        self.cost + self.held
+    }
+
+    /// Notes how many bytes the transport keeps of what has left the entries. It counts until they are written or the
+    /// outbox is empty.
+    pub(crate) fn set_held(&mut self, bytes: usize) {
+        self.held = bytes;
     }
 
     /// Whether so little waits, of `limit`, that another part of a page may follow.
     pub(crate) fn rests(&self, limit: usize) -> bool {
-        self.cost <= limit / 4
+        self.cost() <= limit / 4
     }
 
     /// Whether `frames` fit below `limit`, pages aside.
     pub(crate) fn has_room(&self, frames: &[Bytes], limit: usize) -> bool {
-        self.cost - self.paged + cost_of(frames) <= limit
+        let pages = self.entries.front().map_or(0, Entry::paged);
+        let held = if pages > 0 { 0 } else { self.held };
+        self.cost - self.paged + held + cost_of(frames) <= limit
     }
 
     /// Adds frames of which the first `written` bytes are on the wire already.
@@ -302,6 +312,7 @@ impl Outbox {
         }
         // An idle connection keeps no queue.
         self.entries = VecDeque::new();
+        self.held = 0;
     }
 }
 
@@ -452,6 +463,21 @@ mod tests {
         assert!(!outbox.has_room(&[frame(3, 10)], 10 + ENTRY_COST));
         assert_eq!(outbox.keep(Rest::Answers), 1);
         assert_eq!((outbox.cost(), outbox.paged), (10 + ENTRY_COST, 0));
+    }
+
+    #[test]
+    fn what_the_transport_keeps_counts_until_the_outbox_is_empty() {
+        let mut outbox = Outbox::default();
+        outbox.push_rest(&Parcel::new(&[frame(1, 1000)], Kind::Publication), 999);
+        outbox.set_held(500);
+        assert_eq!(outbox.cost(), 500 + 1 + ENTRY_COST);
+        assert!(!outbox.has_room(&[frame(2, 10)], 500 + 10 + 2 * ENTRY_COST));
+        assert!(outbox.has_room(&[frame(2, 10)], 500 + 11 + 2 * ENTRY_COST));
+        outbox.advance(1);
+        assert_eq!(outbox.cost(), 0);
+        outbox.push_rest(&Parcel::new(&[frame(1, 1000)], Kind::Page), 999);
+        outbox.set_held(500);
+        assert!(outbox.has_room(&[frame(2, 10)], 10 + ENTRY_COST) && !outbox.rests(4 * 500));
     }
 
     #[test]

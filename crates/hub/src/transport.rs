@@ -1,5 +1,9 @@
 //! The write side of a socket, as a shard sees it: writes never block.
 
+mod tls;
+
+pub use tls::{Tls, TlsReader};
+
 use futures_util::{future::BoxFuture, task::AtomicWaker};
 use socket2::SockRef;
 use std::{
@@ -29,7 +33,15 @@ use tokio::{
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Writes as much of `buffers` as the socket takes at once and returns how many bytes that were.
     /// [`io::ErrorKind::WouldBlock`] where it takes none.
+    ///
+    /// The buffers are frames, the first of them maybe the rest of one. Where the last write ended within a frame, the
+    /// next one begins with its rest.
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// How many bytes it keeps for the socket of what it has taken, as far as it did not report all of it as taken.
+    fn held(&self) -> usize {
+        0
+    }
 
     /// Reads what a write will need, and nothing else: called for several sockets in a row, so that the waits for
     /// memory overlap.
@@ -63,17 +75,7 @@ impl Tcp {
 
 impl Transport for Tcp {
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        // Past the runtime, whose note of the socket's readiness is one more cache line for each delivery. Only where
-        // the socket takes nothing must the runtime see it too, to know that `writable` is to wait.
-        let socket = SockRef::from(&self.0);
-        let result = match buffers {
-            [one] => socket.send(one),
-            many => socket.send_vectored(many),
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.try_write_vectored(buffers),
-            result => result,
-        }
+        send(&self.0, buffers)
     }
 
     fn look_up(&self) {
@@ -88,16 +90,38 @@ impl Transport for Tcp {
     }
 
     fn finish(&self) {
-        // Fails only where the socket is gone already.
-        let _ = SockRef::from(&self.0).shutdown(Shutdown::Write);
+        finish(&self.0);
     }
 
     fn abort(&self) {
-        let socket = SockRef::from(&self.0);
-        // A linger time of zero makes the kernel reset the connection and free its buffers when it is closed.
-        let _ = socket.set_linger(Some(Duration::ZERO));
-        let _ = socket.shutdown(Shutdown::Both);
+        abort(&self.0);
     }
+}
+
+fn send(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    // Past the runtime, whose note of the socket's readiness is one more cache line for each delivery. Only where the
+    // socket takes nothing must the runtime see it too, to know that `writable` is to wait.
+    let socket = SockRef::from(stream);
+    let result = match buffers {
+        [one] => socket.send(one),
+        many => socket.send_vectored(many),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.try_write_vectored(buffers),
+        result => result,
+    }
+}
+
+fn finish(stream: &TcpStream) {
+    // Fails only where the socket is gone already.
+    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+}
+
+fn abort(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // A linger time of zero makes the kernel reset the connection and free its buffers when it is closed.
+    let _ = socket.set_linger(Some(Duration::ZERO));
+    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// The read side of a [`Tcp`] socket.

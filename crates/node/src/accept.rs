@@ -1,6 +1,11 @@
 //! The public listener.
 
-use crate::{metrics::Metrics, starvation::Starvation, upgrade::Upgrades};
+use crate::{
+    metrics::Metrics,
+    starvation::Starvation,
+    tls::Terminator,
+    upgrade::{Place, Upgrades},
+};
 use socket2::SockRef;
 use std::{
     io::{self, ErrorKind},
@@ -60,10 +65,18 @@ pub(crate) struct Room {
     pub(crate) refusals: usize,
 }
 
+/// TLS on the public port.
+pub(crate) struct PublicTls {
+    pub(crate) terminator: Arc<Terminator>,
+    /// Where handshakes are made.
+    pub(crate) runtime: Handle,
+}
+
 /// Accepts connections and hands them to the shards in turn.
 pub(crate) struct Acceptor {
     listener: TcpListener,
     upgrades: Arc<Upgrades>,
+    tls: Option<PublicTls>,
     runtimes: Vec<Handle>,
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
@@ -72,11 +85,12 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts on `listener`, which must be [prepared](prepare), as many as there is `room` for, for shards that run on
-    /// `runtimes`.
+    /// Accepts on `listener`, which must be [prepared](prepare), as many as there is `room` for, with `tls` or without,
+    /// for shards that run on `runtimes`.
     pub(crate) fn new(
         listener: TcpListener,
         upgrades: Arc<Upgrades>,
+        tls: Option<PublicTls>,
         runtimes: Vec<Handle>,
         room: Room,
         metrics: Metrics,
@@ -84,6 +98,7 @@ impl Acceptor {
         Self {
             listener,
             upgrades,
+            tls,
             runtimes,
             connections: seats(room.connections),
             refusals: seats(room.refusals),
@@ -97,13 +112,21 @@ impl Acceptor {
         for shard in (0..self.runtimes.len()).cycle() {
             let (stream, peer) = self.accept().await;
             match self.seat() {
-                Some(seat) => {
-                    let served = Arc::clone(&self.upgrades).serve(stream, peer, shard, seat);
-                    self.runtimes[shard].spawn(served);
-                }
+                Some(seat) => self.serve(stream, peer, shard, seat),
                 None => self.metrics.accept_dropped.inc(),
             }
         }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: IpAddr, shard: usize, seat: Seat) {
+        let (upgrades, runtime) = (Arc::clone(&self.upgrades), &self.runtimes[shard]);
+        let place = Place { shard, runtime: runtime.clone() };
+        match &self.tls {
+            None => runtime.spawn(upgrades.serve(stream, peer, place, seat)),
+            Some(PublicTls { terminator, runtime }) => {
+                runtime.spawn(upgrades.serve_secured(stream, Arc::clone(terminator), peer, place, seat))
+            }
+        };
     }
 
     async fn accept(&mut self) -> (TcpStream, IpAddr) {

@@ -3,6 +3,7 @@
 use crate::{Namespaces, TrustedProxies, UserHeader};
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates};
+use fanwire_tls::ServerFiles;
 use std::time::Duration;
 
 /// A node's settings, checked by whoever loads them.
@@ -12,6 +13,10 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// How many shards connections are spread over; about one a core.
     pub shards: usize,
+    /// TLS on the public port; without it, that speaks none.
+    pub public_tls: Option<ServerFiles>,
+    /// The same on the internal port.
+    pub internal_tls: Option<ServerFiles>,
     /// Whose word counts about the address of a client.
     pub trusted_proxies: TrustedProxies,
     /// The header by which those proxies tell who the user is; `None` where none does.

@@ -1,6 +1,10 @@
 //! The internal HTTP port: metrics and health.
 
-use crate::{metrics::Metrics, readiness::Readiness};
+use crate::{
+    metrics::Metrics,
+    readiness::Readiness,
+    tls::{Terminator, TlsListener},
+};
 use axum::{
     Json, Router,
     extract::State,
@@ -8,8 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use serde_json::json;
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
 /// What the internal port shows.
 #[derive(Clone)]
@@ -32,6 +38,21 @@ pub(crate) fn router(internal: Internal) -> Router {
         .route(READY, get(ready))
         .fallback(unknown)
         .with_state(internal)
+}
+
+/// Serves `router` on `listener` for ever, with `tls` or without; a handshake may take `timeout`.
+pub(crate) fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Terminator>>,
+    timeout: Duration,
+    router: Router,
+) -> io::Result<BoxFuture<'static, ()>> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    Ok(match tls {
+        None => axum::serve(listener, router).into_future().map(drop).boxed(),
+        Some(tls) => axum::serve(TlsListener::new(listener, tls, timeout), router).into_future().map(drop).boxed(),
+    })
 }
 
 async fn index() -> String {

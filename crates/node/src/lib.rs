@@ -18,6 +18,7 @@
 //! | `presence` | which connections are on which channels, and that the broker knows |
 //! | [`namespaces`] | the options of channels |
 //! | `threads` | a thread and a runtime for each shard |
+//! | `tls` | TLS on the node's ports |
 //! | `internal` | the internal HTTP port: metrics and health |
 //! | [`readiness`] | whether the node wants connections, and why not |
 //! | `metrics` | what the node counts |
@@ -40,6 +41,7 @@ mod starvation;
 mod testing;
 mod threads;
 mod time;
+mod tls;
 mod upgrade;
 pub mod user_header;
 mod websocket;
@@ -50,4 +52,5 @@ pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
+pub use tls::Certificates;
 pub use user_header::{InvalidHeader, UserHeader};

@@ -10,11 +10,13 @@ use crate::{
     relay::{self, Follower},
     session::Sessions,
     threads::ShardThreads,
+    tls::{Certificates, HandshakeThreads, TlsPorts, keep_fresh},
     upgrade::Upgrades,
 };
 use fanwire_broker::{Broker, Feed, ReadError};
 use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
 use fanwire_protocol::Dialects;
+use fanwire_tls::InvalidTls;
 use futures_util::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use std::{
@@ -70,6 +72,9 @@ pub enum NodeError {
     /// The system refused a thread, a socket or the like.
     #[error("the system refused what the node needs: {0}")]
     System(#[from] io::Error),
+    /// Certificates can't be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] InvalidTls),
     /// A metric is registered twice.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -103,6 +108,9 @@ pub struct Node {
     tracker: TaskTracker,
     /// Who is to be gone at the broker when the node is; `None` where there is no presence.
     present: Option<(Arc<Presence>, Arc<dyn Broker>)>,
+    certificates: Certificates,
+    /// Where handshakes are made, if the public port has TLS; they outlive the acceptor.
+    _handshakes: Option<HandshakeThreads>,
     /// Accepts connections until the drain.
     acceptor: JoinSet<()>,
     /// Everything else that runs as long as the node; each resolves to its name.
@@ -124,6 +132,7 @@ impl Node {
         let clock = Clock::start();
         let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
         let threads = ShardThreads::start(shards)?;
+        let tls = TlsPorts::load(&config, &registry)?;
         let readiness = Readiness::new(link.broker.link(), &config.namespaces);
         let tracker = TaskTracker::new();
         let (follower, follows) = relay::follower();
@@ -152,13 +161,24 @@ impl Node {
             tracker: tracker.clone(),
         };
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
-        let acceptor = Acceptor::new(listener, Arc::new(upgrades), threads.handles(), room, metrics.clone());
-        let internal = Internal { readiness: readiness.clone(), registry, metrics };
-        let mut parts = start_parts(relay, link.driver, threads, internal, listeners.internal)?;
+        let (runtimes, certificates) = (threads.handles(), Certificates::default());
+        let acceptor = Acceptor::new(listener, Arc::new(upgrades), tls.public(), runtimes, room, metrics.clone());
+        let internal = internal::router(Internal { readiness: readiness.clone(), registry, metrics });
+        let internal = internal::serve(listeners.internal, tls.internal(), config.handshake_timeout, internal)?;
+        let mut parts = start_parts(relay, link.driver, threads, internal);
+        if !tls.terminators.is_empty() {
+            start_part(&mut parts, "watch of certificates", keep_fresh(tls.terminators, certificates.clone()));
+        }
         keeper.into_iter().for_each(|keeper| start_part(&mut parts, "presence", keeper.run()));
         let mut accepting = JoinSet::new();
         accepting.spawn(acceptor.run());
-        Ok(Self { config, hub, readiness, tracker, present, acceptor: accepting, parts })
+        let _handshakes = tls.handshakes;
+        Ok(Self { config, hub, readiness, tracker, present, certificates, _handshakes, acceptor: accepting, parts })
+    }
+
+    /// What makes the node read its certificates again.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Whether the node wants connections.
@@ -258,17 +278,14 @@ fn start_parts(
     relay: relay::Parts,
     driver: BoxFuture<'static, ()>,
     threads: ShardThreads,
-    internal: Internal,
-    listener: TcpListener,
-) -> Result<JoinSet<&'static str>, NodeError> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    internal: BoxFuture<'static, ()>,
+) -> JoinSet<&'static str> {
     let mut parts = JoinSet::new();
     start_part(&mut parts, SHARD, threads.any_ended());
     start_part(&mut parts, "link to the broker", driver);
     start_part(&mut parts, "relay", relay::relay(relay));
-    start_part(&mut parts, "internal port", axum::serve(listener, internal::router(internal)).into_future());
-    Ok(parts)
+    start_part(&mut parts, "internal port", internal);
+    parts
 }
 
 /// Runs what should never end; resolves to its name when it does, by a panic too.

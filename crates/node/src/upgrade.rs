@@ -6,10 +6,11 @@ use crate::{
     proxies::TrustedProxies,
     readiness::Readiness,
     session::{Sessions, Upgraded},
+    tls::{Terminator, begins_tls},
     user_header::UserHeader,
     websocket,
 };
-use fanwire_hub::{Tcp, transport::TcpReader};
+use fanwire_hub::{Tcp, Tls, Transport};
 use fanwire_protocol::{Dialect, UserId};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -22,11 +23,17 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
-    net::{IpAddr, TcpStream},
+    io,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// The longest head of a request, in bytes.
@@ -39,7 +46,6 @@ const RETRY_AFTER: &str = "1";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 type Body = Full<bytes::Bytes>;
-type Socket = TokioIo<tokio::net::TcpStream>;
 
 /// What all upgrades of a node share.
 pub(crate) struct Upgrades {
@@ -52,6 +58,15 @@ pub(crate) struct Upgrades {
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
+}
+
+/// Where a session will run.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The index of its shard.
+    pub(crate) shard: usize,
+    /// The shard's runtime.
+    pub(crate) runtime: Handle,
 }
 
 /// An upgrade that was granted.
@@ -71,19 +86,65 @@ struct Waiting {
 }
 
 impl Upgrades {
-    /// Serves a socket that was accepted from `peer`: one request, and the session if it is upgraded. Runs on the
-    /// thread of `shard`.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shard: usize, seat: Seat) {
-        // A task of its own for the session, so that it does not keep the memory of the handshake.
-        if let Some((granted, parts)) = self.upgrade(stream, peer, seat).await {
-            let (upgraded, token) = upgraded(granted, parts, shard);
-            self.tracker.spawn(Arc::clone(&self.sessions).serve(upgraded));
-            drop(token);
+    /// Serves a socket that was accepted from `peer`: one request, and the session if it is upgraded. Runs where the
+    /// session will.
+    pub(crate) async fn serve(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, place: Place, seat: Seat) {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        if timeout_at(deadline, begins_tls(&stream)).await == Ok(true) {
+            tracing::debug!(client = %peer.to_canonical(), "TLS on a port without it");
+            return self.note(UpgradeResult::Malformed, peer.to_canonical());
+        }
+        if let Some((granted, parts)) = self.upgrade(stream, peer, seat, deadline).await {
+            let socket = Tcp::new(parts.io.into_inner());
+            self.begin(granted, &parts.read_buf, &place, socket.reader(), socket);
         }
     }
 
-    async fn upgrade(&self, stream: TcpStream, peer: IpAddr, seat: Seat) -> Option<(Granted, Parts<Socket>)> {
-        let waiting = match timeout(self.handshake_timeout, self.answer(stream, peer, seat)).await {
+    /// The same with TLS. Runs anywhere.
+    pub(crate) async fn serve_secured(
+        self: Arc<Self>,
+        stream: std::net::TcpStream,
+        tls: Arc<Terminator>,
+        peer: IpAddr,
+        place: Place,
+        seat: Seat,
+    ) {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let Ok(secured) = tls.handshake(stream, peer.to_canonical(), deadline).await else { return };
+        if let Some((granted, parts)) = self.upgrade(secured, peer, seat, deadline).await {
+            let (stream, connection) = parts.io.into_inner().into_inner();
+            let Ok(stream) = moved(stream, &place.runtime) else { return };
+            let socket = Tls::new(stream, connection);
+            self.begin(granted, &parts.read_buf, &place, socket.reader(), socket);
+        }
+    }
+
+    /// Begins a session, in a task of its own, so that it does not keep the memory of the handshake.
+    fn begin<R>(&self, granted: Granted, read: &[u8], place: &Place, reader: R, transport: Arc<dyn Transport>)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+    {
+        let Granted { dialect, client, user, seat, token } = granted;
+        // The buffer is copied, for its allocation is large and would live as long as the connection.
+        let read = read.to_vec();
+        let upgraded = Upgraded { dialect, client, user, reader, transport, read, shard: place.shard, seat };
+        self.tracker.spawn_on(Arc::clone(&self.sessions).serve(upgraded), &place.runtime);
+        drop(token);
+    }
+
+    async fn upgrade<S>(
+        &self,
+        socket: S,
+        peer: IpAddr,
+        seat: Seat,
+        deadline: Instant,
+    ) -> Option<(Granted, Parts<TokioIo<S>>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let waiting = match timeout_at(deadline, self.answer(socket, peer, seat)).await {
             Ok(waiting) => waiting?,
             Err(_) => {
                 self.note(UpgradeResult::TimedOut, peer.to_canonical());
@@ -105,8 +166,10 @@ impl Upgrades {
     }
 
     /// Answers the socket's one request.
-    async fn answer(&self, stream: TcpStream, peer: IpAddr, seat: Seat) -> Option<Waiting> {
-        let socket = tokio::net::TcpStream::from_std(stream).ok()?;
+    async fn answer<S>(&self, socket: S, peer: IpAddr, seat: Seat) -> Option<Waiting>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         // A refused client keeps its seat until its socket has ended, for sockets are what seats bound.
         let (answered, seat) = (Mutex::new(None), Mutex::new(Some(seat)));
         let service = service_fn(|request| {
@@ -202,12 +265,11 @@ impl Upgrades {
     }
 }
 
-fn upgraded(granted: Granted, parts: Parts<Socket>, shard: usize) -> (Upgraded<TcpReader>, TaskTrackerToken) {
-    let Granted { dialect, client, user, seat, token } = granted;
-    let socket = Tcp::new(parts.io.into_inner());
-    // The buffer is copied, for its allocation is large and would live as long as the connection.
-    let read = parts.read_buf.to_vec();
-    (Upgraded { dialect, client, user, reader: socket.reader(), transport: socket, read, shard, seat }, token)
+/// `stream` on another runtime.
+fn moved(stream: TcpStream, runtime: &Handle) -> io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    let _context = runtime.enter();
+    TcpStream::from_std(stream)
 }
 
 type Refused = (UpgradeResult, Response<String>);

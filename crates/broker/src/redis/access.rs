@@ -7,8 +7,8 @@ use crate::redis::{
     sentinel::{Found, Sentinels},
     settings::{InvalidRedisConfig, RedisConfig, RedisServers},
     several::Several,
-    tls::TlsFiles,
 };
+use fanwire_tls::ClientFiles as TlsFiles;
 use std::{fmt, time::Instant};
 use tokio_rustls::TlsConnector;
 

@@ -6,7 +6,7 @@ use crate::redis::{
     reply::server_text,
     standing::Standing,
     stream::{Stream, open},
-    tls::told,
+    tls::HINTS,
 };
 use bytes::{Buf, BytesMut};
 use redis::{Cmd, Value, ValueCodec};
@@ -109,7 +109,7 @@ fn failed(error: &io::Error) -> String {
     if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
         return CLOSED.to_owned();
     }
-    format!("the connection broke: {}", told(error))
+    format!("the connection broke: {}", HINTS.told(error))
 }
 
 fn foreign() -> String {

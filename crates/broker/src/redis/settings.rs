@@ -3,9 +3,9 @@
 use crate::redis::{
     access::{Access, Servers},
     names::MAX_PREFIX,
-    tls::{InvalidTls, TlsFiles},
 };
 use fanwire_protocol::NodeId;
+use fanwire_tls::{ClientFiles as TlsFiles, InvalidTls};
 use std::{fmt, path::PathBuf};
 use thiserror::Error;
 

@@ -2,7 +2,7 @@
 
 use crate::redis::{
     endpoint::{Endpoint, Place},
-    tls::told,
+    tls::HINTS,
 };
 use std::io;
 use tokio::{
@@ -22,7 +22,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 ///
 /// What went wrong, without secrets.
 pub(super) async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> Result<Box<dyn Stream>, String> {
-    try_open(&endpoint.place, tls).await.map_err(|error| told(&error))
+    try_open(&endpoint.place, tls).await.map_err(|error| HINTS.told(&error))
 }
 
 async fn try_open(place: &Place, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Stream>> {

@@ -3,6 +3,7 @@
 use super::{
     setting::{Visitor, any, within},
     size::Size,
+    tls::PortTls,
 };
 use fanwire_node::{TrustedProxies, UserHeader};
 use std::{
@@ -13,6 +14,9 @@ use std::{
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the keys of TLS on the internal port begin with.
+pub(super) const INTERNAL_TLS: &str = "internal.tls";
 
 /// The public port, where clients connect.
 #[derive(Debug, Clone)]
@@ -52,17 +56,20 @@ impl Server {
 pub(crate) struct Internal {
     /// Where it listens; port 0 lets the system choose.
     pub(crate) listen: SocketAddr,
+    /// TLS on it.
+    pub(crate) tls: PortTls,
 }
 
 impl Default for Internal {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8766)) }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8766)), tls: PortTls::default() }
     }
 }
 
 impl Internal {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("internal.listen", &mut self.listen, any);
+        self.tls.visit(INTERNAL_TLS, visitor);
     }
 }
 

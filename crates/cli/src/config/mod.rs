@@ -21,6 +21,7 @@ mod size;
 #[cfg(test)]
 #[allow(clippy::panic, reason = "a test fails by panicking")]
 mod tests;
+mod tls;
 mod variables;
 
 pub(crate) use effective::Effective;
@@ -36,12 +37,17 @@ pub(crate) use redis::Redis;
 pub(crate) use redis::RedisMode;
 #[cfg(test)]
 pub(crate) use redis_url::RedisUrl;
+pub(crate) use tls::PortTls;
 
 use fanwire_protocol::TemplateTexts;
+use fanwire_tls::ServerSide;
 use layer::{Layer, Origin};
 use setting::{Reader, Visitor};
-use std::iter;
+use std::{iter, path::PathBuf};
 use variables::Variables;
+
+/// What the keys of TLS on the public port begin with.
+const PUBLIC_TLS: &str = "tls";
 
 /// The environment as `main` read it.
 pub(crate) type Environment = std::collections::BTreeMap<std::ffi::OsString, std::ffi::OsString>;
@@ -51,6 +57,8 @@ pub(crate) type Environment = std::collections::BTreeMap<std::ffi::OsString, std
 pub(crate) struct Config {
     /// The public port.
     pub(crate) server: Server,
+    /// TLS on the public port.
+    pub(crate) tls: PortTls,
     /// The internal port.
     pub(crate) internal: Internal,
     /// The broker.
@@ -89,6 +97,7 @@ impl Config {
     /// Shows every setting to `visitor`, in the order of `config/fanwire.toml`.
     fn visit(&mut self, visitor: &mut impl Visitor) {
         self.server.visit(visitor);
+        self.tls.visit(PUBLIC_TLS, visitor);
         self.internal.visit(visitor);
         self.redis.visit(visitor);
         self.namespaces.visit(visitor);
@@ -124,6 +133,35 @@ pub(crate) struct Loaded {
     pub(crate) effective: Effective,
     /// What to tell the operator though it stops nothing.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What the certificates of a port came to.
+#[derive(Debug)]
+pub(crate) struct PortCertificates {
+    /// The key that names them.
+    pub(crate) key: String,
+    /// The file of the first.
+    pub(crate) first: PathBuf,
+    /// What they are.
+    pub(crate) side: ServerSide,
+}
+
+impl Loaded {
+    /// Reads the certificates of both ports, or says everything that is wrong with them.
+    ///
+    /// Not a part of loading, for a health check must not fail because of files that the node itself keeps out.
+    pub(crate) fn certificates(&self) -> Result<Vec<PortCertificates>, Problems> {
+        let (mut read, mut problems) = (Vec::new(), Problems::default());
+        for (group, tls) in [(PUBLIC_TLS, &self.config.tls), (groups::INTERNAL_TLS, &self.config.internal.tls)] {
+            let Some(files) = tls.files() else { continue };
+            let (key, first) = (format!("{group}.cert"), files.pairs.first().map(|pair| pair.cert.clone()));
+            match tls.load(group, &files, &self.effective) {
+                Ok(side) => read.push(PortCertificates { key, first: first.unwrap_or_default(), side }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(read) } else { Err(problems) }
+    }
 }
 
 /// Loads the configuration from `inputs`, or says everything that is wrong with it.

@@ -1,6 +1,6 @@
 //! What must hold between values.
 
-use super::{Config, Effective, problem::Problem};
+use super::{Config, Effective, PUBLIC_TLS, groups::INTERNAL_TLS, problem::Problem};
 
 /// The rules that `config` breaks.
 pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
@@ -24,6 +24,8 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "is believed only from proxies, and there are none in",
             &["server.trusted_proxies"],
         ),
+        config.tls.broken(PUBLIC_TLS, effective),
+        internal.tls.broken(INTERNAL_TLS, effective),
         config.redis.broken(effective),
     ]
     .into_iter()

@@ -88,6 +88,39 @@ fn a_list_is_written_as_one_in_files_and_with_commas_elsewhere() {
 }
 
 #[test]
+fn certificates_are_one_file_or_a_list_of_them() {
+    let mut case = Case { file: "tls.cert = 'a.pem'\ntls.key = 'a.key'", ..Case::default() };
+    check(&case, "tls.cert", r#""a.pem""#, "file f.toml");
+    let pairs = |case: &Case<'_>| {
+        let files = case.load().map(|loaded| loaded.config.tls.files()).map_err(|problems| problems.to_string());
+        let files = files.map(|files| files.map(|files| files.pairs)).map(Option::unwrap_or_default);
+        files.map(|pairs| pairs.iter().map(|pair| format!("{} {}", pair.cert.display(), pair.key.display())).collect())
+    };
+    assert_eq!(pairs(&case), Ok(vec!["a.pem a.key".to_owned()]));
+    case.file = "[tls]\ncert = ['a.pem', 'b, c.pem']\nkey = ['a.key', 'b.key']";
+    assert_eq!(pairs(&case), Ok(vec!["a.pem a.key".to_owned(), "b, c.pem b.key".to_owned()]));
+    case.variables = &[("FANWIRE_TLS__CERT", "c.pem, d.pem"), ("FANWIRE_TLS__KEY", "c.key,d.key")];
+    assert_eq!(pairs(&case), Ok(vec!["c.pem c.key".to_owned(), "d.pem d.key".to_owned()]));
+    case.variables = &[("FANWIRE_TLS__CERT", ""), ("FANWIRE_TLS__KEY", "")];
+    assert_eq!(pairs(&case), Ok(Vec::new()));
+}
+
+#[test]
+fn settings_of_tls_that_do_not_fit_are_told_together_with_what_they_lack() {
+    let wrong = |file, expected: &str| check_wrong(&Case { file, ..Case::default() }, &[expected]);
+    wrong(
+        "tls.cert = ['a', 'b']\ntls.key = 'a'",
+        r#"tls.cert = ["a", "b"] (file f.toml): has 2 certificates for 1 keys in tls.key; each needs its own"#,
+    );
+    wrong(
+        "internal.tls.client_ca = 'a'",
+        r#"internal.tls.client_ca = "a" (file f.toml): has no use without internal.tls.cert"#,
+    );
+    wrong("tls.min_version = '1.1'", r#"tls.min_version = "1.1" (file f.toml): expected one of 1.2, 1.3"#);
+    wrong("tls.cert = 5", "tls.cert = 5 (file f.toml): expected the path of a file, or a list of those");
+}
+
+#[test]
 fn the_wrong_item_of_a_list_is_named() {
     let wrong = |item: &str| {
         format!("{item:?} is neither an IP address nor a network, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8")

@@ -15,6 +15,8 @@ fn config() -> NodeConfig {
     NodeConfig {
         node: NodeId::from_random(7),
         shards: 2,
+        public_tls: None,
+        internal_tls: None,
         trusted_proxies: TrustedProxies::default(),
         user_header: None,
         heartbeat_interval: LONG,

@@ -2,8 +2,9 @@
 
 use super::{Answer, Fixture, UPGRADE};
 use crate::{
-    accept::{Acceptor, Room, prepare},
+    accept::{Acceptor, PublicTls, Room, prepare},
     proxies::TrustedProxies,
+    tls::Terminator,
     upgrade::Upgrades,
     user_header::UserHeader,
 };
@@ -37,6 +38,22 @@ impl Gateway {
 
     /// The same for the sessions of `fixture`.
     pub(crate) fn before(fixture: Fixture, proxies: TrustedProxies, limit: usize, handshake_timeout: Duration) -> Self {
+        Self::with(fixture, proxies, limit, handshake_timeout, None)
+    }
+
+    /// The same with TLS.
+    pub(crate) fn start_secured(limit: usize, handshake_timeout: Duration, terminator: Arc<Terminator>) -> Self {
+        let tls = PublicTls { terminator, runtime: Handle::current() };
+        Self::with(Fixture::start(), TrustedProxies::default(), limit, handshake_timeout, Some(tls))
+    }
+
+    fn with(
+        fixture: Fixture,
+        proxies: TrustedProxies,
+        limit: usize,
+        handshake_timeout: Duration,
+        tls: Option<PublicTls>,
+    ) -> Self {
         let sessions = Arc::clone(&fixture.sessions);
         let metrics = sessions.metrics.clone();
         let tracker = TaskTracker::new();
@@ -53,7 +70,7 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let listener = prepare(listener, UNSENT).unwrap();
         let room = Room { connections: limit, refusals: REFUSALS };
-        let acceptor = Acceptor::new(listener, Arc::clone(&upgrades), vec![Handle::current()], room, metrics);
+        let acceptor = Acceptor::new(listener, Arc::clone(&upgrades), tls, vec![Handle::current()], room, metrics);
         tokio::spawn(acceptor.run());
         Self { address, fixture, upgrades }
     }

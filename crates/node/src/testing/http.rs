@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -36,7 +36,7 @@ impl Answer {
     }
 
     /// Reads the head of an answer and nothing behind it.
-    pub(crate) async fn head_of(stream: &mut TcpStream) -> Self {
+    pub(crate) async fn head_of(stream: &mut (impl AsyncRead + Unpin)) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());

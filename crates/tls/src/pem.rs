@@ -1,0 +1,39 @@
+//! Files in PEM.
+
+use crate::InvalidTls;
+use std::path::Path;
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+
+/// All certificates in a file; at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
+    let wrong = |error: pem::Error| unreadable(path, error, "a certificate in PEM");
+    let found: Vec<_> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(wrong)?;
+    if found.is_empty() { Err(InvalidTls::file(path, "holds no certificate in PEM")) } else { Ok(found) }
+}
+
+/// The first private key in a file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, InvalidTls> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, error, "a private key in PEM"))
+}
+
+/// The authorities in a file.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, InvalidTls> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(|error| InvalidTls::file(path, &error))?;
+    }
+    Ok(store)
+}
+
+fn unreadable(path: &Path, error: pem::Error, what: &str) -> InvalidTls {
+    match error {
+        pem::Error::Io(error) => InvalidTls::file(path, &format!("can't be read: {error}")),
+        _ => InvalidTls::file(path, &format!("does not hold {what}")),
+    }
+}
