@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness import frames
+from harness.certificates import Authority, settings
 from harness.clients import MessagePack, native, plain
 from harness.raw import raw_socket, raw_websocket, upgrade_request
 from harness.waiting import until
@@ -78,15 +79,19 @@ async def test_deliveries_and_bytes_are_counted_exactly(start_node):
 
 
 @pytest.mark.limit(120)
-async def test_no_metric_stands_still_when_everything_happens(redis, start_node):
-    node = start_node(
+async def test_no_metric_stands_still_when_everything_happens(redis, start_node, tmp_path):
+    authority = Authority(tmp_path)
+    node = start_node.make(
         redis,
+        **settings(authority.sign("node"), group="internal__tls"),
         outbox__limit="128KiB",
         outbox__kernel="32KiB",
         close__timeout="300ms",
         namespaces__kept__history__size=2,
         namespaces__room__presence="true",
     )
+    node.internal_tls = authority.trust()
+    node.start().wait_ready()
     seen: set[str] = set()
 
     def look() -> bool:
@@ -115,6 +120,8 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node)
                 if number % 20 == 0:
                     look()
             await until(lambda: node.metrics().value("fanwire_close_timeouts_total") > 0, "the stalled one reset")
+        node.hang_up()
+        await until(lambda: node.metrics().value("fanwire_tls_reloads_total") > 0, "certificates read again")
         redis.kill()
         await until(lambda: not node.ready(), "readiness lost")
         await one.refused("broker_unavailable", "publish", channel="news", content=1)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness import monitoring
+from harness.certificates import Authority, settings
 from harness.clients import MessagePack, native, plain
 from harness.monitoring import DEPLOY, PROMETHEUS
 from harness.prometheus_server import BINARY, PrometheusServer
@@ -149,9 +150,14 @@ class TestDashboard:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, module_nodes):
-    """Three nodes on one Redis."""
+    """Three nodes on one Redis, with TLS."""
     server = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield [module_nodes(server, namespaces__kept__history__size=10) for _ in range(3)]
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    tls = settings(authority.sign("node"))
+    nodes = [module_nodes(server, namespaces__kept__history__size=10, **tls) for _ in range(3)]
+    for node in nodes:
+        node.public_tls = authority.trust()
+    yield nodes
     server.kill()
 
 

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from harness import frames
+from harness.certificates import Authority, settings
 from harness.clients import Json, MessagePack, crowd, native, plain
 from harness.frames import CLOSE, PING, PONG, TEXT
 from harness.raw import RawSocket, raw_websocket
@@ -47,15 +48,26 @@ async def subscribed(raw: RawSocket, channel: str = "news") -> None:
     assert (await raw.event())["type"] == "ok"
 
 
+@pytest.fixture(params=["plain", "tls"])
+def way(request, tmp_path):
+    """Settings of a node without and with TLS, and what its clients trust."""
+    if request.param == "plain":
+        return {}, None
+    authority = Authority(tmp_path)
+    return settings(authority.sign("node")), authority.trust()
+
+
 @pytest.mark.limit(120)
-async def test_a_stalled_reader_is_cut_off_and_nobody_else_notices(start_node):
-    node = start_node(**SMALL)
+async def test_a_stalled_reader_is_cut_off_and_nobody_else_notices(start_node, way):
+    secure, tls = way
+    node = start_node(**SMALL, **secure)
     async with AsyncExitStack() as stack:
-        others = await crowd(stack, lambda _: native(node), 10)
+        others = await crowd(stack, lambda _: native(node, ssl=tls), 10)
         for other in others:
             await other.ok("subscribe", channel="news")
-        publisher = await stack.enter_async_context(native(node))
-        stalled = await stack.enter_async_context(raw_websocket(node, "fanwire.v1.json", receive_buffer=4096))
+        publisher = await stack.enter_async_context(native(node, ssl=tls))
+        stalled = raw_websocket(node, "fanwire.v1.json", receive_buffer=4096, tls=tls)
+        stalled = await stack.enter_async_context(stalled)
         await subscribed(stalled)
         sending = asyncio.create_task(publish_all(publisher, ENOUGH))
         for contents in await asyncio.gather(*(other.contents(ENOUGH) for other in others)):
@@ -112,11 +124,12 @@ async def test_a_node_holds_no_more_for_stalled_readers_than_their_bounds(start_
 
 
 @pytest.mark.limit(120)
-async def test_drop_oldest_leaves_out_whole_messages_and_says_how_many(start_node):
-    node = start_node(outbox__policy="drop_oldest", **SMALL)
-    async with native(node) as publisher, native(node) as other:
+async def test_drop_oldest_leaves_out_whole_messages_and_says_how_many(start_node, way):
+    secure, tls = way
+    node = start_node(outbox__policy="drop_oldest", **SMALL, **secure)
+    async with native(node, ssl=tls) as publisher, native(node, ssl=tls) as other:
         await other.ok("subscribe", channel="news")
-        async with raw_websocket(node, "fanwire.v1.json", receive_buffer=4096) as slow:
+        async with raw_websocket(node, "fanwire.v1.json", receive_buffer=4096, tls=tls) as slow:
             await subscribed(slow)
             sending = asyncio.create_task(publish_all(publisher, ENOUGH))
             assert [content[0] for content in await other.contents(ENOUGH)] == list(range(ENOUGH))

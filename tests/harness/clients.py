@@ -156,7 +156,7 @@ async def closing(socket, within: float = PATIENCE) -> tuple[int | None, str | N
 def _connect(node, path: str = "", **options):
     # No pings of the library's own, no extension and no proxy: only what a test sends goes over the wire.
     settings = {"compression": None, "proxy": None, "ping_interval": None, "max_size": None, "max_queue": None}
-    settings |= {"close_timeout": 5, "open_timeout": 30}
+    settings |= {"close_timeout": 5, "open_timeout": 30, "ssl": getattr(node, "public_tls", None)}
     return connect(node.url + path, **(settings | options))
 
 

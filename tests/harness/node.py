@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ class Node:
         self.log = directory / f"{name}.log"
         #: Another program than the one under test, such as an older version of it.
         self.program: str | None = None
+        #: What clients trust at the public port, and what is trusted at the internal one, if these have TLS.
+        self.public_tls: ssl.SSLContext | None = None
+        self.internal_tls: ssl.SSLContext | None = None
         self.port = self.internal_port = 0
         self._process: subprocess.Popen | None = None
 
@@ -87,7 +91,7 @@ class Node:
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/"
+        return f"{'wss' if 'tls__cert' in self.config else 'ws'}://127.0.0.1:{self.port}/"
 
     @property
     def pid(self) -> int:
@@ -111,6 +115,10 @@ class Node:
     def interrupt(self) -> None:
         """What Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
+
+    def hang_up(self) -> None:
+        """Asks it to read its certificates again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """Makes it hang with its sockets open."""
@@ -163,7 +171,7 @@ class Node:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a request to the internal port."""
-        return http_request.get(self.internal_port, path, within=5)
+        return http_request.get(self.internal_port, path, within=5, tls=self.internal_tls)
 
     def files(self) -> int:
         """How many files and sockets it has open."""

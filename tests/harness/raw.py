@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,11 +47,57 @@ def accept_key(request: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
+class Tls:
+    """TLS on a socket, as bytes in and out: the event loop's own would read ahead."""
+
+    def __init__(self, context: ssl.SSLContext):
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        #: Whether the peer ended the connection without saying so within TLS.
+        self.cut_off = False
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname="127.0.0.1")
+
+    def feed(self, data: bytes) -> None:
+        """Takes what came from the socket; nothing is its end."""
+        self._in.write(data) if data else self._in.write_eof()
+
+    def output(self) -> bytes:
+        """What is to be sent."""
+        return self._out.read()
+
+    def shake(self) -> bool:
+        """Goes on with the handshake; whether it is over."""
+        return self._attempt(self._tls.do_handshake) is not _MORE
+
+    def encrypt(self, data: bytes) -> bytes:
+        self._tls.write(data)
+        return self.output()
+
+    def decrypt(self, size: int) -> bytes | None:
+        """Some bytes, none at the end, `None` where more must come first."""
+        try:
+            data = self._attempt(lambda: self._tls.read(size))
+        except ssl.SSLEOFError:
+            self.cut_off = True
+            return b""
+        return None if data is _MORE else data
+
+    @staticmethod
+    def _attempt(step):
+        try:
+            return step()
+        except ssl.SSLWantReadError:
+            return _MORE
+
+
+_MORE = object()
+
+
 class RawSocket:
-    """A TCP connection that reads only when asked, so that the peer's writes pile up meanwhile."""
+    """A TCP connection, maybe with TLS, that reads only when asked, so that the peer's writes pile up meanwhile."""
 
     def __init__(self, connection: socket.socket):
         self.connection = connection
+        self.tls: Tls | None = None
         # Whether `frame` answers the peer's pings and keeps them to itself, as every library does.
         self.answers_pings = True
         self.parser = FrameParser()
@@ -58,20 +105,42 @@ class RawSocket:
         self._buffer = b""
 
     @classmethod
-    async def open(cls, port: int, receive_buffer: int | None = None) -> "RawSocket":
+    async def open(
+        cls, port: int, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> "RawSocket":
         """Connects to 127.0.0.1; `receive_buffer` bounds what the kernel takes in while nobody reads."""
         connection = socket.socket()
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
-        return cls(connection)
+        raw = cls(connection)
+        if tls is not None:
+            await raw._secure(Tls(tls))
+        return raw
+
+    async def _secure(self, tls: Tls) -> None:
+        while not tls.shake():
+            await self._send(tls.output())
+            tls.feed(await self._receive(10, _CHUNK))
+        await self._send(tls.output())
+        self.tls = tls
 
     async def send(self, data: bytes) -> None:
+        await self._send(self.tls.encrypt(data) if self.tls else data)
+
+    async def _send(self, data: bytes) -> None:
         await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self.connection, data), 15)
 
     async def receive(self, within: float = 10.0, size: int = _CHUNK) -> bytes:
         """Some bytes, none at the end of the connection, however it ended."""
+        if self.tls is None:
+            return await self._receive(within, size)
+        while (data := self.tls.decrypt(size)) is None:
+            self.tls.feed(await self._receive(within, size))
+        return data
+
+    async def _receive(self, within: float, size: int) -> bytes:
         try:
             return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.connection, size), within)
         except ConnectionError:
@@ -170,9 +239,9 @@ class RawSocket:
 
 
 @asynccontextmanager
-async def raw_socket(port: int, receive_buffer: int | None = None):
+async def raw_socket(port: int, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None):
     """A connection that sends what the test says."""
-    raw = await RawSocket.open(port, receive_buffer)
+    raw = await RawSocket.open(port, receive_buffer, tls)
     try:
         yield raw
     finally:
@@ -180,9 +249,15 @@ async def raw_socket(port: int, receive_buffer: int | None = None):
 
 
 @asynccontextmanager
-async def raw_websocket(node, subprotocol: str | None = None, receive_buffer: int | None = None, path: str = "/"):
+async def raw_websocket(
+    node,
+    subprotocol: str | None = None,
+    receive_buffer: int | None = None,
+    path: str = "/",
+    tls: ssl.SSLContext | None = None,
+):
     """An upgraded connection; in a native dialect its welcome has been read."""
-    async with raw_socket(node.port, receive_buffer) as raw:
+    async with raw_socket(node.port, receive_buffer, tls) as raw:
         await raw.upgrade(path, subprotocol)
         if subprotocol is not None:
             await raw.frame()

@@ -30,8 +30,10 @@ class Vocabulary:
         for name, labels, _ in scrape.samples:
             known = vocabulary.metrics.setdefault(name, {})
             for label, value in labels.items():
-                # Bounds of buckets and versions change with the program, and Prometheus 3 spells bounds its own way.
-                known[label] = None if label in ("le", "version") else known.get(label, set()) | {value}
+                # Bounds of buckets and versions change with the program, files with the machine, and Prometheus 3 spells
+                # bounds its own way.
+                free = label in ("le", "version", "file")
+                known[label] = None if free else known.get(label, set()) | {value}
         for name, expression in recorded.items():
             vocabulary.metrics[name] = vocabulary._recorded(expression, recorded)
         return vocabulary
