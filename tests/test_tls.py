@@ -314,6 +314,16 @@ def test_the_commands_speak_tls(node, authority, tmp_path):
     assert "wss://127.0.0.1" in node.output()
 
 
+async def test_who_a_proxy_tells_over_tls_is_present(start_node, authority, tmp_path):
+    proxy = {"server__trusted_proxies": "127.0.0.1", "server__user_header": "X-User"}
+    node = start_node(**settings(authority.sign("proxied")), **proxy, namespaces__room__presence="true")
+    async with native(node, ssl=authority.trust(), additional_headers={"X-User": "zoe"}) as client:
+        await client.ok("subscribe", channel="room:1")
+        at = ["--url", node.url.rstrip("/"), "--ca", str(authority.cert)]
+        listed = await asyncio.to_thread(run, "presence", *at, "room:1", cwd=tmp_path)
+        assert [line.split("\t")[1] for line in listed.stdout.splitlines()] == ["zoe"], listed
+
+
 def test_the_commands_show_a_certificate(start_node, authority, tmp_path):
     clients = Authority(tmp_path, "clients")
     node = start_node(**settings(authority.sign("asking"), client_ca=clients.cert))
