@@ -7,6 +7,8 @@
 mod api;
 pub mod envelope;
 mod epoch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod memory;
 pub mod metrics;
 mod page;

@@ -118,6 +118,12 @@ mod watch;
 mod window;
 mod writer;
 
+/// What fuzzers need of what is private here.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::reply::{Replies, Reply};
+}
+
 pub use fanwire_tls::{ClientFiles as TlsFiles, InvalidTls};
 pub use inspect::{Finding, inspect};
 pub use settings::{InvalidRedisConfig, RedisConfig, RedisServers};

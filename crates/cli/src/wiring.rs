@@ -12,7 +12,7 @@ use fanwire_broker::{
     redis::RedisBroker,
 };
 use fanwire_node::{Link, Listeners, Namespace, Namespaces, NodeConfig, Policy, TrustedProxies, UserHeader};
-use fanwire_protocol::{NodeId, Templates};
+use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
     future,
@@ -84,6 +84,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         close_timeout: config.close.timeout,
         namespaces: namespaces(config),
         templates: Templates::new(&config.plain).map_err(|error| Failure::Failed(error.to_string()))?,
+        without_subprotocol: if config.conformance.echo { WithoutSubprotocol::Echo } else { WithoutSubprotocol::Plain },
     })
 }
 

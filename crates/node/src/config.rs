@@ -2,7 +2,7 @@
 
 use crate::{Namespaces, TrustedProxies, UserHeader};
 use fanwire_hub::Policy;
-use fanwire_protocol::{NodeId, Templates};
+use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
 use fanwire_tls::ServerFiles;
 use std::time::Duration;
 
@@ -55,4 +55,6 @@ pub struct NodeConfig {
     pub namespaces: Namespaces,
     /// The texts of the plain dialect.
     pub templates: Templates,
+    /// What clients get that name no subprotocol.
+    pub without_subprotocol: WithoutSubprotocol,
 }

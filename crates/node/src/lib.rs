@@ -26,6 +26,8 @@
 
 mod accept;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod internal;
 mod metrics;
 pub mod namespaces;
@@ -37,7 +39,7 @@ mod reads;
 mod relay;
 mod session;
 mod starvation;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
 mod threads;
 mod time;

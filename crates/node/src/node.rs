@@ -128,7 +128,7 @@ impl Node {
     pub fn start(config: NodeConfig, link: Link, listeners: Listeners, registry: Registry) -> Result<Self, NodeError> {
         let listener = accept::prepare(listeners.public, config.outbox_kernel)?;
         let (metrics, hub_metrics) = (Metrics::new(&registry)?, HubMetrics::new(&registry)?);
-        let dialects = Dialects::new(config.templates.clone());
+        let dialects = Dialects::new(config.templates.clone(), config.without_subprotocol);
         let clock = Clock::start();
         let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
         let threads = ShardThreads::start(shards)?;

@@ -290,5 +290,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Serves what arrives on `socket` up to the upgrade, and tells whether there was one. For fuzzers, which have no TCP.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn is_upgraded(upgrades: &Upgrades, socket: tokio::io::DuplexStream, seat: Seat) -> bool {
+    let deadline = Instant::now() + upgrades.handshake_timeout;
+    upgrades.upgrade(socket, std::net::Ipv4Addr::LOCALHOST.into(), seat, deadline).await.is_some()
+}
+
 #[cfg(test)]
 mod tests;

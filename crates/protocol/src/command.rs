@@ -1,6 +1,6 @@
 //! What a client may ask.
 
-use crate::{ChannelName, ConnectionId, Content, Position, key::Key};
+use crate::{ChannelName, ConnectionId, Content, Echo, Position, key::Key};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error, Unexpected, Visitor},
@@ -171,13 +171,8 @@ pub enum Command {
     },
     /// Ask for a `pong`.
     Ping,
-    /// Plain dialect only: say the text back.
-    Echo {
-        /// The text as received.
-        text: String,
-        /// Whether it is valid JSON.
-        json: bool,
-    },
+    /// Plain and echo dialects only: say this back.
+    Echo(Echo),
 }
 
 impl Command {
@@ -193,7 +188,7 @@ impl Command {
             Self::Presence { .. } => "presence",
             Self::PresenceStats { .. } => "presence_stats",
             Self::Ping => "ping",
-            Self::Echo { .. } => "echo",
+            Self::Echo(_) => "echo",
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Everything that differs between dialects is decided here or below: nobody else asks how one spells things.
 
-use crate::{CloseReason, Event, Publication, Refusal, Request, RequestId, frame, frame::Opcode, json, msgpack, plain};
+use crate::{
+    CloseReason, Event, Publication, Refusal, Request, RequestId, echo, frame, frame::Opcode, json, msgpack, plain,
+};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -20,10 +22,12 @@ pub enum Dialect {
     Json,
     /// `fanwire.v1.msgpack`.
     MessagePack,
+    /// Every message comes back as it is: what conformance suites want. Spoken only where a node is told to.
+    Echo,
 }
 
 /// All dialects.
-pub const ALL: [Dialect; 3] = [Dialect::Plain, Dialect::Json, Dialect::MessagePack];
+pub const ALL: [Dialect; 4] = [Dialect::Plain, Dialect::Json, Dialect::MessagePack, Dialect::Echo];
 
 /// One complete message from a client.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +66,10 @@ pub struct UnknownSubprotocol {
 }
 
 impl Dialect {
-    /// The WebSocket subprotocol that picks the dialect.
+    /// The WebSocket subprotocol that picks the dialect; those without one are for requests that name none.
     pub fn subprotocol(self) -> Option<&'static str> {
         match self {
-            Self::Plain => None,
+            Self::Plain | Self::Echo => None,
             Self::Json => Some("fanwire.v1.json"),
             Self::MessagePack => Some("fanwire.v1.msgpack"),
         }
@@ -77,6 +81,7 @@ impl Dialect {
             Self::Plain => "plain",
             Self::Json => "json",
             Self::MessagePack => "msgpack",
+            Self::Echo => "echo",
         }
     }
 
@@ -98,7 +103,7 @@ impl Dialect {
 
     /// Whether a client may be told that messages were left out. One that can't be told is disconnected instead.
     pub fn can_tell_losses(self) -> bool {
-        self != Self::Plain
+        matches!(self, Self::Json | Self::MessagePack)
     }
 }
 
@@ -106,12 +111,23 @@ impl Dialect {
 #[derive(Debug, Clone, Default)]
 pub struct Dialects {
     templates: Templates,
+    without_subprotocol: WithoutSubprotocol,
+}
+
+/// What requests that name no subprotocol get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WithoutSubprotocol {
+    /// [`Dialect::Plain`].
+    #[default]
+    Plain,
+    /// [`Dialect::Echo`]: for conformance suites, which name none.
+    Echo,
 }
 
 impl Dialects {
     /// Dialects whose plain texts are made from `templates`.
-    pub fn new(templates: Templates) -> Self {
-        Self { templates }
+    pub fn new(templates: Templates, without_subprotocol: WithoutSubprotocol) -> Self {
+        Self { templates, without_subprotocol }
     }
 
     /// The dialect for a request: the one table of (path, query, subprotocol).
@@ -127,7 +143,10 @@ impl Dialects {
         let offered = subprotocols.unwrap_or_default();
         let mut names = offered.split(',').map(str::trim).filter(|name| !name.is_empty()).peekable();
         if names.peek().is_none() {
-            return Ok(Dialect::Plain);
+            return Ok(match self.without_subprotocol {
+                WithoutSubprotocol::Plain => Dialect::Plain,
+                WithoutSubprotocol::Echo => Dialect::Echo,
+            });
         }
         names
             .find_map(|name| ALL.into_iter().find(|dialect| dialect.subprotocol() == Some(name)))
@@ -140,6 +159,7 @@ impl Dialects {
             Dialect::Plain => plain::decode(&self.templates, message),
             Dialect::Json => json::decode(message),
             Dialect::MessagePack => msgpack::decode(message),
+            Dialect::Echo => echo::decode(message),
         }]
     }
 
@@ -149,13 +169,14 @@ impl Dialects {
             Dialect::Plain => plain::encode(&self.templates, event),
             Dialect::Json => json::encode(event),
             Dialect::MessagePack => msgpack::encode(event),
+            Dialect::Echo => echo::encode(event),
         }
     }
 
     /// Appends to `frames` the complete frames that carry `publications`, all of one target, in their order.
     ///
     /// A publication is encoded once per dialect, by whoever asks first. The plain dialect has no channels, so none of
-    /// theirs has a frame there.
+    /// theirs has a frame there; the echo dialect has no publications at all.
     pub fn frames(&self, dialect: Dialect, publications: &[Arc<Publication>], frames: &mut Vec<Bytes>) {
         frames.extend(publications.iter().filter_map(|publication| publication.frame(dialect, self)).cloned());
     }
@@ -165,6 +186,7 @@ impl Dialects {
             Dialect::Plain => plain::encode_publication(&self.templates, publication),
             Dialect::Json => json::encode_publication(publication),
             Dialect::MessagePack => msgpack::encode_publication(publication),
+            Dialect::Echo => None,
         }
     }
 }
@@ -197,5 +219,13 @@ mod tests {
         for dialect in ALL {
             assert!(error.to_string().contains(dialect.subprotocol().unwrap_or_default()));
         }
+    }
+
+    #[test]
+    fn echo_takes_the_place_of_plain_where_it_is_wanted() {
+        let dialects = Dialects::new(Templates::default(), WithoutSubprotocol::Echo);
+        assert_eq!(dialects.choose("/", None, None), Ok(Dialect::Echo));
+        assert_eq!(dialects.choose("/", None, Some("fanwire.v1.json")), Ok(Dialect::Json));
+        assert!(dialects.choose("/", None, Some("echo")).is_err());
     }
 }

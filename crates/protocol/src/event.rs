@@ -1,6 +1,6 @@
 //! What a client may be told, apart from publications.
 
-use crate::{ChannelName, ConnectionId, ErrorCode, Member, NodeId, Position, Publication, RequestId};
+use crate::{ChannelName, ConnectionId, Echo, ErrorCode, Member, NodeId, Position, Publication, RequestId};
 use std::sync::Arc;
 
 /// What a client is told, apart from publications.
@@ -100,13 +100,8 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// Plain dialect only: a text said back to its sender.
-    Echo {
-        /// The text as received.
-        text: String,
-        /// Whether it is valid JSON.
-        json: bool,
-    },
+    /// Plain and echo dialects only: what a client sent, said back to it.
+    Echo(Echo),
 }
 
 /// What a client that resumes at a place gets of what is behind it.

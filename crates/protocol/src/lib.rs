@@ -10,6 +10,7 @@
 //! | [`command`] | what a client may ask |
 //! | [`content`] | the payload of a publication, checked once and then present in every form |
 //! | [`dialect`] | which dialect a request gets; decode and encode |
+//! | [`echo`] | what is said back, and the dialect that says back everything |
 //! | [`error`] | why a command is refused, as one catalogue |
 //! | [`event`] | what a client may be told |
 //! | [`frame`] | WebSocket frames as a server writes them |
@@ -23,6 +24,7 @@ pub mod close;
 pub mod command;
 pub mod content;
 pub mod dialect;
+pub mod echo;
 pub mod error;
 pub mod event;
 pub mod frame;
@@ -32,6 +34,8 @@ pub mod position;
 pub mod publication;
 
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod key;
 mod msgpack;
@@ -43,7 +47,10 @@ pub use channel::ChannelName;
 pub use close::CloseReason;
 pub use command::{Command, IdempotencyKey, Request, RequestId};
 pub use content::{Content, ContentKind, InvalidContent};
-pub use dialect::{Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates};
+pub use dialect::{
+    Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates, WithoutSubprotocol,
+};
+pub use echo::Echo;
 pub use error::{ErrorCode, Refusal};
 pub use event::{Event, Recovered};
 pub use id::{ConnectionId, NodeId};

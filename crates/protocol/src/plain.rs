@@ -7,7 +7,7 @@ pub(crate) use decode::decode;
 pub use template::{InvalidTemplate, MAX_TEMPLATE_LENGTH, TemplateProblem, TemplateTexts, Templates};
 
 use crate::{
-    Content, ContentKind, Event, Publication, Target,
+    Content, ContentKind, Echo, Event, Publication, Target,
     frame::{self, Opcode},
     json,
 };
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 /// The frame for `event`; `None` for those that plain clients are not told.
 pub(crate) fn encode(templates: &Templates, event: &Event) -> Option<Bytes> {
     let (template, text) = match event {
-        Event::Echo { text, json: true } => (&templates.reply, text),
-        Event::Echo { text, json: false } => (&templates.reply_text, text),
+        Event::Echo(Echo::Json(text)) => (&templates.reply, text),
+        Event::Echo(Echo::Text(text)) => (&templates.reply_text, text),
         Event::Error { message, .. } => (&templates.error, message),
         _ => return None,
     };

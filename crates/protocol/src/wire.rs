@@ -74,7 +74,7 @@ impl<'a> Map<'a> {
             Event::Dropped { count } => {
                 map.with("type", Scalar::Text("dropped")).with("count", Scalar::Unsigned(*count))
             }
-            Event::Echo { .. } => return None,
+            Event::Echo(_) => return None,
         };
         Some(map)
     }

@@ -13,7 +13,7 @@ pub(super) const MAX_PAYLOAD: usize = MAX_REPLY - 1024;
 
 /// One reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Something was published.
     Message {
         /// To which Redis channel.
@@ -38,7 +38,7 @@ pub(super) enum Reply {
 
 /// Why bytes are no reply.
 #[derive(Debug, Error)]
-pub(super) enum InvalidReply {
+pub(crate) enum InvalidReply {
     #[error("Redis sent what is not its protocol: {0}")]
     Malformed(#[from] redis::RedisError),
     #[error("Redis sent a reply of more than {MAX_REPLY} bytes")]
@@ -51,7 +51,7 @@ pub(super) enum InvalidReply {
 /// redis-protocol, starts anew at each read of a long reply and is kept by fewer. The crate's Pub/Sub connection is no
 /// choice: it queues without bound.
 #[derive(Default)]
-pub(super) struct Replies {
+pub(crate) struct Replies {
     codec: ValueCodec,
     /// How many bytes of the reply that has begun were taken out of the buffer already.
     consumed: usize,
@@ -59,7 +59,7 @@ pub(super) struct Replies {
 
 impl Replies {
     /// The next reply in `buffer`, as soon as it is complete.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, InvalidReply> {
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, InvalidReply> {
         if !buffer.has_remaining() {
             return Ok(None);
         }

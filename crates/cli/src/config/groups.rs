@@ -150,6 +150,19 @@ impl Limits {
     }
 }
 
+/// What serves conformance suites and nobody else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Conformance {
+    /// Whether connections without a subprotocol get back what they send, instead of the plain dialect.
+    pub(crate) echo: bool,
+}
+
+impl Conformance {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("conformance.echo", &mut self.echo, any);
+    }
+}
+
 /// The way in.
 #[derive(Debug, Clone)]
 pub(crate) struct Handshake {

@@ -6,6 +6,8 @@
 
 mod effective;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod groups;
 mod layer;
 mod log;
@@ -26,7 +28,7 @@ mod variables;
 
 pub(crate) use effective::Effective;
 pub(crate) use file::FileChoice;
-pub(crate) use groups::{Close, Drain, Handshake, Heartbeat, Internal, Limits, Server};
+pub(crate) use groups::{Close, Conformance, Drain, Handshake, Heartbeat, Internal, Limits, Server};
 pub(crate) use layer::Flag;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use namespaces::{Broadcast, History, Namespace, Namespaces};
@@ -81,6 +83,8 @@ pub(crate) struct Config {
     pub(crate) close: Close,
     /// The texts of the plain dialect.
     pub(crate) plain: TemplateTexts,
+    /// What serves conformance suites.
+    pub(crate) conformance: Conformance,
     /// The log.
     pub(crate) log: Log,
 }
@@ -109,6 +113,7 @@ impl Config {
         self.handshake.visit(visitor);
         self.close.visit(visitor);
         plain::visit(&mut self.plain, visitor);
+        self.conformance.visit(visitor);
         self.log.visit(visitor);
     }
 }

@@ -45,10 +45,13 @@ fn unseen(config: &Config, effective: &Effective) -> Vec<Problem> {
 }
 
 /// What works, though hardly as it was meant.
-///
+pub(crate) fn doubtful(config: &Config, effective: &Effective) -> impl Iterator<Item = String> {
+    [disorderly_drain(config, effective), echo(config, effective)].into_iter().flatten()
+}
+
 /// A deadline within `close.timeout` of the last close is no mistake where it matters more that the node has gone than
 /// how: it then cuts off those that haven't answered their Close yet.
-pub(crate) fn doubtful(config: &Config, effective: &Effective) -> Option<String> {
+fn disorderly_drain(config: &Config, effective: &Effective) -> Option<String> {
     let Config { drain, close, .. } = config;
     let orderly = drain.deadline > drain.grace + drain.window + close.timeout;
     (!orderly).then(|| {
@@ -57,6 +60,16 @@ pub(crate) fn doubtful(config: &Config, effective: &Effective) -> Option<String>
              deadline, with exit code 1",
             told(effective, &["drain.deadline"]),
             told(effective, &["drain.grace", "drain.window", "close.timeout"])
+        )
+    })
+}
+
+fn echo(config: &Config, effective: &Effective) -> Option<String> {
+    config.conformance.echo.then(|| {
+        format!(
+            "{}: connections without a subprotocol get back whatever they send and no broadcasts, for conformance \
+             suites alone; clients want it false",
+            told(effective, &["conformance.echo"])
         )
     })
 }

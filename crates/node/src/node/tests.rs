@@ -5,7 +5,7 @@ use crate::{
     testing::{Answer, UPGRADE},
 };
 use fanwire_broker::{memory::MemoryBroker, metrics::BrokerMetrics};
-use fanwire_protocol::{NodeId, Templates};
+use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -36,6 +36,7 @@ fn config() -> NodeConfig {
         close_timeout: LONG,
         namespaces: crate::testing::namespaces(0),
         templates: Templates::default(),
+        without_subprotocol: WithoutSubprotocol::Plain,
     }
 }
 

@@ -52,7 +52,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Command::Presence { channel, limit, after } => self.ask_members(id, roll(channel, limit, after)),
             Command::PresenceStats { channel } => self.ask_members(id, AboutMembers::Counts(channel)),
             Command::Ping => self.tell(&Event::Pong { id }),
-            Command::Echo { text, json } => self.tell(&Event::Echo { text, json }),
+            Command::Echo(echo) => self.tell(&Event::Echo(echo)),
         }
     }
 

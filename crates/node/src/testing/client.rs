@@ -32,6 +32,26 @@ impl Client {
         self.peer.write_all(bytes).await.unwrap();
     }
 
+    /// Sends bytes as they are, unless the node has ended the socket.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.peer.write_all(bytes).await;
+    }
+
+    /// Opcode and payload of all frames that come until everything is idle, whatever they carry.
+    pub(crate) async fn raw_frames(&mut self) -> Vec<(u8, Vec<u8>)> {
+        settle().await;
+        while let Some(Ok(1..)) = now(self.peer.read_buf(&mut self.received)).await {
+            settle().await;
+        }
+        let mut frames = Vec::new();
+        while let Some((opcode, payload, length)) = Frame::parts(&self.received) {
+            frames.push((opcode, payload.to_vec()));
+            self.received.drain(..length);
+        }
+        assert!(self.received.is_empty(), "a frame was cut");
+        frames
+    }
+
     /// Sends as many copies of `bytes` as the socket takes without waiting and returns how many bytes that were.
     pub(crate) async fn stuff(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;

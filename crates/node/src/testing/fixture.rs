@@ -197,11 +197,16 @@ impl Fixture {
     /// Any client of a user.
     pub(crate) fn connect_user(&self, user: Option<&str>, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
         let (transport, reader, peer) = Pipe::new(capacity);
-        let seat = Seat::take(&self.seats, true).unwrap();
+        let seat = self.seat();
         let client = Ipv4Addr::LOCALHOST.into();
         let user = user.map(|user| UserId::parse(user).unwrap());
         let upgraded = Upgraded { dialect, client, user, transport, reader, read: read.to_vec(), shard: 0, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
+    }
+
+    /// A seat for a connection.
+    pub(crate) fn seat(&self) -> Seat {
+        Seat::take(&self.seats, true).unwrap()
     }
 
     /// Whether a channel has readers here.

@@ -16,6 +16,12 @@ impl Frame {
     /// The frame that begins `bytes` and its length, once it is complete. Panics where a client would fail the
     /// connection.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (opcode, payload, length) = Self::parts(bytes)?;
+        Some((Self::of(opcode, payload), length))
+    }
+
+    /// Opcode and payload of the frame that begins `bytes`, and its length, once it is complete. Panics likewise.
+    pub(crate) fn parts(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         assert_eq!(first & 0xf0, 0x80, "a server's frames are final and have no reserved bit");
         assert_eq!(second & 0x80, 0, "a server's frames are unmasked");
@@ -24,12 +30,12 @@ impl Frame {
             127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap())).unwrap()),
             short => (2, usize::from(short)),
         };
-        let payload = bytes.get(start..start + length)?;
-        Some((Self::of(first & 0xf, payload), start + length))
+        let (opcode, payload) = (first & 0xf, bytes.get(start..start + length)?);
+        assert!(opcode < 8 || payload.len() <= MAX_CONTROL_PAYLOAD, "a control frame is short");
+        Some((opcode, payload, start + length))
     }
 
     fn of(opcode: u8, payload: &[u8]) -> Self {
-        assert!(opcode < 8 || payload.len() <= MAX_CONTROL_PAYLOAD, "a control frame is short");
         match opcode {
             1 => Self::Event(serde_json::from_slice(payload).expect("an event is JSON")),
             8 => Self::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),

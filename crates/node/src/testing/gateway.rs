@@ -18,6 +18,20 @@ pub(crate) const UNSENT: u32 = 12_345;
 /// How many sockets beyond the limit may be in the course of being refused.
 pub(crate) const REFUSALS: usize = 30;
 
+/// The way in to the sessions of `fixture`, where `proxies` are trusted.
+pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_timeout: Duration) -> Upgrades {
+    let sessions = Arc::clone(&fixture.sessions);
+    Upgrades {
+        metrics: sessions.metrics.clone(),
+        proxies,
+        user_header: Some(UserHeader::parse("X-User").unwrap()),
+        readiness: fixture.readiness.clone(),
+        handshake_timeout,
+        tracker: TaskTracker::new(),
+        sessions,
+    }
+}
+
 /// A public port.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -54,18 +68,8 @@ impl Gateway {
         handshake_timeout: Duration,
         tls: Option<PublicTls>,
     ) -> Self {
-        let sessions = Arc::clone(&fixture.sessions);
-        let metrics = sessions.metrics.clone();
-        let tracker = TaskTracker::new();
-        let upgrades = Arc::new(Upgrades {
-            sessions,
-            metrics: metrics.clone(),
-            proxies,
-            user_header: Some(UserHeader::parse("X-User").unwrap()),
-            readiness: fixture.readiness.clone(),
-            handshake_timeout,
-            tracker,
-        });
+        let upgrades = Arc::new(upgrades(&fixture, proxies, handshake_timeout));
+        let metrics = upgrades.metrics.clone();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listener = prepare(listener, UNSENT).unwrap();
@@ -97,17 +101,17 @@ impl Gateway {
 
     /// How many requests to upgrade ended in each way that any did.
     pub(crate) fn results(&self) -> Vec<(String, u64)> {
-        let families = self.fixture.registry.gather();
-        let family = families.iter().find(|family| family.name() == "fanwire_upgrades_total").unwrap();
-        let label = |metric: &prometheus::proto::Metric| metric.get_label()[0].value().to_owned();
-        let count = |metric: &prometheus::proto::Metric| metric.get_counter().get_value().to_string().parse().unwrap();
-        family
-            .get_metric()
-            .iter()
-            .map(|metric| (label(metric), count(metric)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+        results(&self.fixture)
     }
+}
+
+/// How many requests to upgrade ended in each way that any did.
+pub(crate) fn results(fixture: &Fixture) -> Vec<(String, u64)> {
+    let families = fixture.registry.gather();
+    let family = families.iter().find(|family| family.name() == "fanwire_upgrades_total").unwrap();
+    let label = |metric: &prometheus::proto::Metric| metric.get_label()[0].value().to_owned();
+    let count = |metric: &prometheus::proto::Metric| metric.get_counter().get_value().to_string().parse().unwrap();
+    family.get_metric().iter().map(|metric| (label(metric), count(metric))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// Waits until `holds` does.

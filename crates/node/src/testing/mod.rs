@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a hub with sessions, clients at the far end of pipes, and a broker that answers
 //! when it is told to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "fuzzers need less than tests"))]
 
 mod broker;
 mod client;
@@ -14,6 +15,6 @@ pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
 pub(crate) use fixture::{Fixture, Settings, hub, namespaces, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
-pub(crate) use gateway::{Gateway, REFUSALS, UNSENT, eventually};
+pub(crate) use gateway::{Gateway, REFUSALS, UNSENT, eventually, results, upgrades};
 pub(crate) use http::{Answer, UPGRADE};
 pub(crate) use recorder::Recorder;

@@ -2,7 +2,7 @@
 
 use super::Templates;
 use crate::{
-    Command, Content, Decoded, Incoming, Refusal, Request,
+    Command, Content, Decoded, Echo, Incoming, Refusal, Request,
     json::{before, is_string},
 };
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -33,7 +33,8 @@ fn command(templates: &Templates, text: &str) -> Result<Command, String> {
             let content = content.map_or_else(|| Ok(templates.no_content.clone()), |raw| check(text, raw))?;
             Ok(Command::Broadcast { content, echo: false, idempotency_key: None })
         }
-        None => Ok(Command::Echo { text: text.to_owned(), json }),
+        None if json => Ok(Command::Echo(Echo::Json(text.to_owned()))),
+        None => Ok(Command::Echo(Echo::Text(text.to_owned()))),
     }
 }
 

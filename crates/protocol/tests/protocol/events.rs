@@ -3,8 +3,8 @@
 use crate::support::{bytes, payload};
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, ConnectionId, Content, Dialect, Dialects, Epoch, ErrorCode, Event, NodeId, Position, Publication,
-    Recovered, RequestId, Target,
+    ChannelName, ConnectionId, Content, Dialect, Dialects, Echo, Epoch, ErrorCode, Event, NodeId, Position,
+    Publication, Recovered, RequestId, Target,
 };
 use std::sync::Arc;
 
@@ -142,8 +142,8 @@ fn a_part_of_a_history_has_each_content_in_the_form_of_the_encoding() {
 }
 
 #[test]
-fn echoes_are_plain_alone() {
-    let echo = Event::Echo { text: "x".to_owned(), json: false };
+fn native_dialects_say_nothing_back() {
+    let echo = Event::Echo(Echo::Text("x".to_owned()));
     for dialect in [Dialect::Json, Dialect::MessagePack] {
         assert_eq!(Dialects::default().encode(dialect, &echo), None);
     }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod content;
+mod echo;
 mod events;
 mod histories;
 mod plain;

@@ -3,8 +3,8 @@
 use crate::support::{bytes, decode, payload, refused};
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, Content, Decoded, Dialect, Dialects, Epoch, ErrorCode, Event, Incoming, Position,
-    Publication, Recovered, Request, RequestId, Target, TemplateTexts, Templates,
+    ChannelName, Command, Content, Decoded, Dialect, Dialects, Echo, Epoch, ErrorCode, Event, Incoming, Position,
+    Publication, Recovered, Request, RequestId, Target, TemplateTexts, Templates, WithoutSubprotocol,
 };
 
 fn decode_plain(text: &str) -> Decoded {
@@ -21,7 +21,7 @@ fn check_broadcast(text: &str, content: &str) {
 
 #[track_caller]
 fn check_echo(text: &str, json: bool) {
-    let command = Command::Echo { text: text.to_owned(), json };
+    let command = Command::Echo(if json { Echo::Json(text.to_owned()) } else { Echo::Text(text.to_owned()) });
     assert_eq!(decode_plain(text), Decoded::Request(Request { id: None, command }));
 }
 
@@ -133,8 +133,8 @@ fn commands_of_the_native_dialects_are_texts_like_any_other() {
 #[test]
 fn answers_and_failures_have_texts_and_other_events_none() {
     let encode = |event| Dialects::default().encode(Dialect::Plain, &event);
-    check_text(encode(Event::Echo { text: "{ }".to_owned(), json: true }), "服务器回应: { }");
-    check_text(encode(Event::Echo { text: "你好 {text}".to_owned(), json: false }), "服务器回应 (非JSON): 你好 {text}");
+    check_text(encode(Event::Echo(Echo::Json("{ }".to_owned()))), "服务器回应: { }");
+    check_text(encode(Event::Echo(Echo::Text("你好 {text}".to_owned()))), "服务器回应 (非JSON): 你好 {text}");
     let message = "broker is away".to_owned();
     check_text(
         encode(Event::Error { id: None, code: ErrorCode::BrokerUnavailable, message }),
@@ -167,7 +167,7 @@ fn templates_are_configuration() {
         error: "{reason}!".to_owned(),
         no_content: "{content} \"nothing\"".to_owned(),
     };
-    let dialects = Dialects::new(Templates::new(&texts).unwrap());
+    let dialects = Dialects::new(Templates::new(&texts).unwrap(), WithoutSubprotocol::Plain);
     let decoded = dialects.decode(Dialect::Plain, Incoming::Text(r#"{"type":"broadcast"}"#)).remove(0);
     let Decoded::Request(Request { command: Command::Broadcast { content, .. }, .. }) = decoded else {
         panic!("no broadcast: {decoded:?}")

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, ConnectionId, Content, ContentKind, Decoded, Dialect, Dialects, ErrorCode, Event,
+    ChannelName, Command, ConnectionId, Content, ContentKind, Decoded, Dialect, Dialects, Echo, ErrorCode, Event,
     IdempotencyKey, Incoming, NodeId, Position, Publication, Request, RequestId, Target, command::MAX_LIMIT,
     content::MAX_DEPTH, dialect,
 };
@@ -64,7 +64,7 @@ fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value 
         Command::History { channel, limit, reverse, .. } => {
             json!({"channel": channel.as_str(), "limit": limit, "reverse": reverse})
         }
-        Command::Ping | Command::Echo { .. } => json!({}),
+        Command::Ping | Command::Echo(_) => json!({}),
     };
     if let Command::Subscribe { info: Some(_), .. } = command {
         message["info"] = content.clone();
@@ -291,7 +291,7 @@ proptest! {
     #[test]
     fn plain_texts_have_what_they_tell_in_its_place(text: String) {
         let dialects = Dialects::default();
-        let echo = Event::Echo { text: text.clone(), json: true };
+        let echo = Event::Echo(Echo::Json(text.clone()));
         let frame = dialects.encode(Dialect::Plain, &echo).unwrap();
         let expected = format!("服务器回应: {text}");
         prop_assert_eq!(payload(&frame), (1, expected.as_bytes()));
