@@ -22,6 +22,7 @@ QUIET = {
     "fanwire_broker_refusals_total": "takes a Redis that refuses publications",
     "fanwire_broker_unanswered": "takes a moment at which publications are on their way",
     "fanwire_log_lines_dropped_total": "takes a log that nobody reads",
+    "fanwire_panics_total": "takes a bug",
     "fanwire_session_panics_total": "takes a bug",
 }
 

@@ -12,6 +12,7 @@ mod log;
 mod member;
 mod open_files;
 mod output;
+mod panics;
 mod payload;
 mod presence;
 mod publish;

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     log::Writing,
     open_files::{self, Allowance},
-    wiring,
+    panics, wiring,
 };
 use fanwire_node::{Certificates, Node, Stopped};
 use fanwire_protocol::NodeId;
@@ -28,6 +28,7 @@ pub(crate) async fn serve(
     let node = NodeId::from_random(rand::random());
     let registry = wiring::registry()?;
     registry.register(Box::new(log.metric()?))?;
+    panics::watch(&registry)?;
     let listeners = wiring::bind(&config)?;
     let stop = stop_signals()?;
     let hangup = (!certificates.is_empty()).then(|| signal(SignalKind::hangup())).transpose()?;

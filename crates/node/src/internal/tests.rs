@@ -4,7 +4,11 @@ use crate::testing::{Answer, namespaces};
 use fanwire_broker::LinkState;
 use serde_json::Value;
 use std::net::SocketAddr;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 /// A served internal port.
 struct Served {
@@ -20,8 +24,13 @@ async fn serve() -> Served {
     let readiness = Readiness::new(link.subscribe(), &namespaces(0));
     let metrics = Metrics::new(&registry).unwrap();
     let internal = Internal { readiness: readiness.clone(), registry, metrics };
-    tokio::spawn(axum::serve(listener, router(internal)).into_future());
+    let router = router(internal).route("/bug", get(bug));
+    tokio::spawn(axum::serve(listener, router).into_future());
     Served { address, link, readiness }
+}
+
+async fn bug() {
+    panic!("a bug")
 }
 
 impl Served {
@@ -88,4 +97,13 @@ async fn there_is_nothing_else() {
         let expected = "not here: this port has /metrics, /health/live and /health/ready\n";
         assert_eq!((answer.status, answer.body.as_str()), (404, expected), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_request_whose_handler_panics_is_cut_off_and_the_next_is_answered() {
+    let served = serve().await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(b"GET /bug HTTP/1.1\r\nHost: node\r\n\r\n").await.unwrap();
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0);
+    assert_eq!(served.get("/health/live").await.status, 200);
 }

@@ -65,12 +65,12 @@ impl Sessions {
     {
         // Boxed, for a session's memory is that of the largest thing that it ever waits for; and made outside, for
         // what is moved into a future keeps its place there.
-        let admission = Box::pin(self.admit(upgraded));
+        let admission = Box::pin(self.admitted(upgraded));
         async move {
             let begun = Instant::now();
             let mut admitted = admission.await;
             // By reference: what is moved has two places.
-            let Ok(session) = &mut admitted else { return };
+            let Some(session) = &mut admitted else { return };
             if AssertUnwindSafe(session.run()).catch_unwind().await.is_err() {
                 session.fail().await;
             }
@@ -82,6 +82,13 @@ impl Sessions {
 
     fn next_id(&self) -> ConnectionId {
         ConnectionId(self.node, self.sequence.fetch_add(1, Relaxed))
+    }
+
+    /// The session, unless the shard has ended or admission fails by a bug, which is counted.
+    async fn admitted<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Option<Session<R>> {
+        let panics = self.metrics.session_panics.clone();
+        let outcome = AssertUnwindSafe(self.admit(upgraded)).catch_unwind().await;
+        outcome.inspect_err(|_| panics.inc()).ok()?.ok()
     }
 
     async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {

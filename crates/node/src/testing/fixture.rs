@@ -196,11 +196,20 @@ impl Fixture {
 
     /// Any client of a user.
     pub(crate) fn connect_user(&self, user: Option<&str>, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+        self.serve((user, 0), dialect, capacity, read)
+    }
+
+    /// Any client, on any shard, be it one that is not there.
+    pub(crate) fn connect_to(&self, shard: usize, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+        self.serve((None, shard), dialect, capacity, read)
+    }
+
+    fn serve(&self, (user, shard): (Option<&str>, usize), dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = self.seat();
         let client = Ipv4Addr::LOCALHOST.into();
         let user = user.map(|user| UserId::parse(user).unwrap());
-        let upgraded = Upgraded { dialect, client, user, transport, reader, read: read.to_vec(), shard: 0, seat };
+        let upgraded = Upgraded { dialect, client, user, transport, reader, read: read.to_vec(), shard, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
     }
 

@@ -3,8 +3,13 @@ use super::*;
 use crate::testing::{Answer, Fixture, Gateway, UPGRADE, eventually};
 use fanwire_broker::{Page, ReadError};
 use fanwire_protocol::{Epoch, Position};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     sync::Semaphore,
 };
 
@@ -177,4 +182,37 @@ async fn nobody_is_upgraded_before_the_node_knows_where_the_broadcasts_stand() {
     let length = stream.read(&mut welcome).await.unwrap();
     let welcome = String::from_utf8_lossy(&welcome[..length]).into_owned();
     assert!(welcome.contains(r#""broadcast":{"epoch":"a","offset":7}"#), "{welcome}");
+}
+
+/// A socket whose reader has a bug.
+struct Failing;
+
+impl AsyncRead for Failing {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        panic!("a bug")
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_panics_gives_its_place_back_and_the_next_is_served() {
+    let gateway = Gateway::start(1, LONG);
+    let (upgrades, seat) = (Arc::clone(&gateway.upgrades), gateway.fixture.seat());
+    let failed = tokio::spawn(async move { upgrades.upgrade(Failing, CLIENT, seat).await.is_some() }).await;
+    assert!(failed.is_err_and(|error| error.is_panic()));
+    gateway.fixture.assert_empty();
+    gateway.upgrade().await;
 }
