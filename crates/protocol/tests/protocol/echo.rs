@@ -20,8 +20,8 @@ fn back(message: Incoming<'_>) -> (u8, Vec<u8>) {
 proptest! {
     #[test]
     fn everything_comes_back_as_it_came(text: String, bytes: Vec<u8>) {
-        prop_assert_eq!(back(Incoming::Text(&text)), (1, text.clone().into_bytes()));
-        prop_assert_eq!(back(Incoming::Binary(&bytes)), (2, bytes.clone()));
+        prop_assert_eq!(back(Incoming::Text(&text)), (1, text.into_bytes()));
+        prop_assert_eq!(back(Incoming::Binary(&bytes)), (2, bytes));
     }
 }
 
