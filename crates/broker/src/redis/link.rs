@@ -207,13 +207,14 @@ async fn first_end(tasks: &mut JoinSet<End>) -> End {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn a_task_that_panics_ends_the_link_like_any_loss() {
         let mut tasks = JoinSet::new();
-        tasks.spawn(lost(async { std::panic::panic_any("a bug") }));
+        tasks.spawn(lost(async { panic!("a bug") }));
         assert_eq!(first_end(&mut tasks).await, End::Lost("internal error".to_owned()));
     }
 }
