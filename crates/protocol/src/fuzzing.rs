@@ -1,7 +1,10 @@
 //! What fuzzers call: whatever a client sends, decoding ends, and what is accepted keeps its promises.
 #![allow(clippy::panic)]
 
-use crate::{Command, Content, Decoded, Dialect, Dialects, Incoming, Publication, Refusal, Target, frame::MAX_HEADER};
+use crate::{
+    ChangeKind, ChannelName, Command, ConnectionId, Content, Decoded, Dialect, Dialects, Incoming, Member,
+    MemberChange, NodeId, Publication, Refusal, Target, frame::MAX_HEADER,
+};
 
 /// The longest text of a refusal, in bytes: it must not grow with the message.
 const MAX_REFUSAL: usize = 1024;
@@ -37,6 +40,7 @@ fn judge(decoded: Decoded, dialects: &Dialects) {
         Decoded::Request(request) => match request.command {
             Command::Publish { channel, content, .. } => deliverable(Target::Channel(channel), content, dialects),
             Command::Broadcast { content, .. } => deliverable(Target::Broadcast, content, dialects),
+            Command::Subscribe { channel, info: Some(info), .. } => seen(channel, info, dialects),
             _ => {}
         },
     }
@@ -45,14 +49,30 @@ fn judge(decoded: Decoded, dialects: &Dialects) {
 /// Every accepted content has a form in every dialect that has any, and none is longer than was promised.
 fn deliverable(target: Target, content: Content, dialects: &Dialects) {
     let bound = content.longest_form();
-    let (kind, bytes) = content.parts();
-    assert_eq!(Content::from_parts(kind, bytes.clone()).as_ref(), Ok(&content), "does not survive the bus");
+    survives(&content);
     let publication = Publication::new(target, content);
-    let native = [Dialect::Json, Dialect::MessagePack];
-    assert!(native.iter().all(|dialect| publication.frame(*dialect, dialects).is_some()));
+    native(&publication, dialects);
     let longest = publication.longest_frame(dialects, 0);
     let estimate = publication.longest_frame(dialects, usize::MAX);
     assert!(longest <= estimate && bound + MAX_HEADER <= estimate, "{longest} bytes, {estimate} were promised");
+}
+
+/// What a connection says of itself can be told to others.
+fn seen(channel: ChannelName, info: Content, dialects: &Dialects) {
+    survives(&info);
+    let member = Member { connection: ConnectionId(NodeId::from_random(1), 1), user: None, info: Some(info) };
+    let change = MemberChange { kind: ChangeKind::Join, member, with_user: false };
+    native(&Publication::of_change(channel, change), dialects);
+}
+
+fn survives(content: &Content) {
+    let (kind, bytes) = content.parts();
+    assert_eq!(Content::from_parts(kind, bytes.clone()).as_ref(), Ok(content), "does not survive the bus");
+}
+
+fn native(publication: &Publication, dialects: &Dialects) {
+    let native = [Dialect::Json, Dialect::MessagePack];
+    assert!(native.iter().all(|dialect| publication.frame(*dialect, dialects).is_some()));
 }
 
 #[cfg(test)]
