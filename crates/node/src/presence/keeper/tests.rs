@@ -142,6 +142,7 @@ async fn what_was_lost_returns_and_what_was_removed_joins() {
 async fn a_new_link_is_shown_life_at_once() {
     let mut rig = Rig::start();
     rig.shown(Standing::Kept).await;
+    settle().await;
     rig.broker.set_link(LinkState::Down("cut".to_owned()));
     settle().await;
     let _entering = rig.enter(1);
