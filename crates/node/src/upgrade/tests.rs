@@ -211,7 +211,9 @@ impl AsyncWrite for Failing {
 async fn an_upgrade_that_panics_gives_its_place_back_and_the_next_is_served() {
     let gateway = Gateway::start(1, LONG);
     let (upgrades, seat) = (Arc::clone(&gateway.upgrades), gateway.fixture.seat());
-    let failed = tokio::spawn(async move { upgrades.upgrade(Failing, CLIENT, seat).await.is_some() }).await;
+    let failed =
+        tokio::spawn(async move { upgrades.upgrade(Failing, CLIENT, seat, Instant::now() + LONG).await.is_some() })
+            .await;
     assert!(failed.is_err_and(|error| error.is_panic()));
     gateway.fixture.assert_empty();
     gateway.upgrade().await;
