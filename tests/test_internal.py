@@ -1,6 +1,7 @@
 """The internal port: metrics that are true, and health that is honest."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 
@@ -10,6 +11,7 @@ from harness import frames
 from harness.certificates import Authority, settings
 from harness.clients import MessagePack, native, plain
 from harness.raw import raw_socket, raw_websocket, upgrade_request
+from harness.tokens import Key
 from harness.waiting import until
 
 PROMTOOL = shutil.which("promtool")
@@ -85,6 +87,10 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node,
     node = start_node.make(
         redis,
         **settings(authority.sign("node"), group="internal__tls"),
+        auth__keys=Key(tmp_path).source,
+        auth__anonymous="true",
+        broadcast__allow="anyone",
+        **{f"namespaces__{name}__allow__{right}": "anyone" for name in ("default", "kept", "room") for right in ("subscribe", "publish")},
         outbox__limit="128KiB",
         outbox__kernel="32KiB",
         close__timeout="300ms",
@@ -110,6 +116,9 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node,
         look()
         async with raw_socket(node.port) as raw:
             await raw.request(upgrade_request(node.port, subprotocol="mqtt"))
+        async with raw_socket(node.port) as raw:
+            await raw.request(upgrade_request(node.port, Authorization="Bearer garbage"))
+        node.get("/")
         async with raw_websocket(node) as raw:
             await raw.send_frame(7)
             await raw.frames_until_end()
@@ -177,14 +186,16 @@ async def test_health_says_why(redis, start_node):
 def test_the_root_lists_what_there_is(node):
     status, body = node.get("/")
     paths = body.splitlines()
-    assert (status, paths) == (200, ["/metrics", "/health/live", "/health/ready"])
-    assert [node.get(path)[0] for path in paths] == [200, 200, 200]
+    assert (status, paths) == (200, ["/metrics", "/health/live", "/health/ready", "/api/disconnect"])
+    assert [node.get(path)[0] for path in paths] == [200, 200, 200, 405]
 
 
 def test_what_is_not_there_is_404_and_what_is_is_said(node):
     for path in ("/health", "/metrics/x"):
         status, body = node.get(path)
-        assert status == 404 and "/metrics" in body and "/health/ready" in body and body.count("\n") == 1, body
+        problem = json.loads(body)
+        assert (status, problem["status"]) == (404, 404)
+        assert "/metrics" in problem["detail"] and "/health/ready" in problem["detail"], problem
 
 
 def test_a_node_without_redis_shows_nothing_of_a_link(redis, start_node):

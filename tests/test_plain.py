@@ -11,7 +11,7 @@ BAD_BINARY = b"\xff\xfe\x00\x80"
 
 async def test_a_broadcast_reaches_all_others_and_not_its_sender(start_node):
     node = start_node()
-    async with plain(node) as one, plain(node) as two, plain(node, origin="http://localhost:3000") as browser:
+    async with plain(node) as one, plain(node) as two, plain(node, origin=f"http://127.0.0.1:{node.port}") as browser:
         await one.send('{"type": "broadcast", "content": "你好"}')
         assert await two.receive() == "广播消息: 你好"
         assert await browser.receive() == "广播消息: 你好"
@@ -23,7 +23,7 @@ async def test_a_broadcast_reaches_all_others_and_not_its_sender(start_node):
 
 async def test_a_browser_that_offers_compression_is_served_without(start_node):
     node = start_node()
-    async with plain(node, origin="http://localhost:3000", compression="deflate") as browser, plain(node) as other:
+    async with plain(node, origin=f"http://127.0.0.1:{node.port}", compression="deflate") as browser, plain(node) as other:
         assert await browser.ask("hello") == "服务器回应 (非JSON): hello"
         await other.broadcast("x" * 1000)
         assert await browser.receive() == "广播消息: " + "x" * 1000

@@ -191,3 +191,13 @@ async def test_the_start_says_where_it_listens_and_what_it_uses(start_node):
 def test_a_node_needs_no_file_and_writes_none(start_node):
     node = start_node()
     assert os.listdir(start_node.directory) == [node.log.name]
+
+
+WARNING = "nobody has to authenticate"
+
+
+@pytest.mark.parametrize("listen, warned", [("127.0.0.1:0", 0), ("[::1]:0", 0), ("0.0.0.0:0", 1), ("[::]:0", 1)])
+def test_a_node_that_is_open_to_others_says_so_in_one_line(start_node, listen, warned):
+    node = start_node.make(server__listen=listen).start()
+    lines = [line for line in node.output().splitlines() if WARNING in line]
+    assert len(lines) == warned and all("WARN" in line and "server.listen" in line for line in lines)

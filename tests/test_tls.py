@@ -8,7 +8,7 @@ import subprocess
 from contextlib import AsyncExitStack
 
 import pytest
-from websockets.exceptions import InvalidMessage
+from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from harness.certificates import Authority, settings
 from harness.clients import MessagePack, crowd, native, plain
@@ -52,6 +52,15 @@ def handshakes(node, result: str, port: str = "public") -> int:
 
 def reloads(node, result: str) -> int:
     return int(node.metrics().value("fanwire_tls_reloads_total", port="public", result=result))
+
+
+async def test_over_tls_pages_of_the_node_are_those_of_https(node, authority):
+    context = authority.trust()
+    await converse(node, context, origin=f"https://127.0.0.1:{node.port}")
+    for origin in (f"http://127.0.0.1:{node.port}", "https://elsewhere.example"):
+        with pytest.raises(InvalidStatus) as refused:
+            await converse(node, context, origin=origin)
+        assert refused.value.response.status_code == 403, origin
 
 
 async def converse(node, context: ssl.SSLContext, **options) -> None:

@@ -143,7 +143,7 @@ pub fn decode(bytes: &Bytes) -> Result<Envelope, InvalidEnvelope> {
     }
     let incoming: Incoming<'_> = read(bytes)?;
     let target = match incoming.c {
-        Some(name) => Target::Channel(ChannelName::parse(name)?),
+        Some(name) => Target::Channel(ChannelName::parse_of_node(name)?),
         None => Target::Broadcast,
     };
     let content = incoming.content(bytes)?;

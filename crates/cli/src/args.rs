@@ -102,6 +102,8 @@ pub(crate) enum Command {
     /// Print who is on a channel, on whichever node.
     #[command(after_help = format!("{PRESENCE_EXAMPLES}\n\n{EXIT_CODES}"))]
     Presence(PresenceArgs),
+    /// Make tokens, and say what they grant.
+    Token(Box<TokenArgs>),
 }
 
 /// Sources of the configuration.
@@ -206,6 +208,9 @@ pub(crate) struct EndpointArgs {
     /// How messages are spelt on the wire.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) encoding: EncodingArg,
+    /// A token for a node that wants one, instead of that in FANWIRE_TOKEN. Other users of the machine may see it here.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
 }
@@ -371,6 +376,88 @@ pub(crate) struct PresenceArgs {
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) endpoint: EndpointArgs,
+}
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  export FANWIRE_AUTH__KEYS=main:HS256:/run/secrets/token-key
+  fanwire token make --user 42 --subscribe 'chat:*' --publish chat:1
+                                             a token for an hour, by the first secret of auth.keys
+  fanwire token make --key main:ES256:private.pem --user 42 --lasts 5m
+                                             by a private key, which no node has
+  FANWIRE_TOKEN=$(fanwire token make --user me --subscribe '*') fanwire sub news
+  fanwire token check TOKEN                  what it grants, or why it grants nothing";
+
+/// Arguments of `token`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = TOKEN_EXAMPLES)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Print a token.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Make(Box<TokenMakeArgs>),
+    /// Print what a token grants as JSON, as a node with the same configuration would see it; or say why nothing.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Check(TokenCheckArgs),
+}
+
+/// Arguments of `token make`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenMakeArgs {
+    /// What signs: a secret or a private key in PEM; the first secret of auth.keys unless given.
+    #[arg(long, value_name = "KID:ALGORITHM:FILE")]
+    pub(crate) key: Option<String>,
+    /// Whose token it is (sub).
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// How long it holds.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub(crate) lasts: Duration,
+    /// Its own name (jti).
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// What others may be told of the user.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) info: Option<String>,
+    /// For whom (aud), instead of the first of auth.audiences.
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: Option<String>,
+    /// By whom (iss), instead of the first of auth.issuers.
+    #[arg(long, value_name = "ISSUER")]
+    pub(crate) issuer: Option<String>,
+    /// Channels that may be subscribed to, in which * stands for any characters; can be repeated, as those that follow.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) subscribe: Vec<String>,
+    /// Channels that may be published to.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) publish: Vec<String>,
+    /// Channels whose members may be seen.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) presence: Vec<String>,
+    /// Channels whose history may be read.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) history: Vec<String>,
+    /// Whether broadcasts may be sent.
+    #[arg(long)]
+    pub(crate) broadcast: bool,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+/// Arguments of `token check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenCheckArgs {
+    /// The token; `-` reads it from standard input.
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: String,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
 }
 
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {

@@ -65,6 +65,7 @@ impl Started<'_> {
         let version = env!("CARGO_PKG_VERSION");
         let certificate = tls.and_then(|tls| tls.side.certificates.first());
         let url = url(reachable(*public), certificate);
+        let page = url.replacen("ws", "http", 1);
         let http = format!("http{}://{}", if *internal_tls { "s" } else { "" }, reachable(*internal));
         let (public, internal) = (everywhere(*public), everywhere(*internal));
         let broker = match redis.place() {
@@ -85,7 +86,7 @@ Fanwire {version}
 Try in other terminals:
   {program} sub{at} news
   {program} pub{at} news hello
-or in a browser's console, for broadcasts:
+or in the console of a browser that shows {page}, for broadcasts:
   new WebSocket(\"{url}\").onmessage = e => console.log(e.data)
   {program} pub{at} --broadcast hello
 "
@@ -151,7 +152,7 @@ Fanwire {}
 Try in other terminals:
   target/release/fanwire sub news
   target/release/fanwire pub news hello
-or in a browser's console, for broadcasts:
+or in the console of a browser that shows http://127.0.0.1:8765, for broadcasts:
   new WebSocket(\"ws://127.0.0.1:8765\").onmessage = e => console.log(e.data)
   target/release/fanwire pub --broadcast hello
 ",

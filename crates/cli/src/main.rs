@@ -1,4 +1,5 @@
-//! The `fanwire` command: runs a node, checks its configuration and its health, publishes, subscribes, and tells who is there.
+//! The `fanwire` command: runs a node, checks its configuration and its health, publishes, subscribes, tells who is there,
+//! and makes tokens.
 
 mod address;
 mod args;
@@ -18,6 +19,7 @@ mod presence;
 mod publish;
 mod serve;
 mod subscribe;
+mod token;
 mod wiring;
 
 use args::{Args, Command};
@@ -34,9 +36,10 @@ fn main() -> ExitCode {
         Command::Serve(sources) => run_node(&sources, &environment),
         Command::Check(args) => run(check::check(args, &environment)),
         Command::Health(args) => run_client(health::health(args, &environment)),
-        Command::Pub(args) => run_client(publish::publish(args)),
-        Command::Presence(args) => run_client(presence::presence(args)),
-        Command::Sub(args) => run_client(subscribe::subscribe(args)),
+        Command::Pub(args) => run_client(publish::publish(args, &environment)),
+        Command::Presence(args) => run_client(presence::presence(args, &environment)),
+        Command::Sub(args) => run_client(subscribe::subscribe(args, &environment)),
+        Command::Token(args) => run_client(token::token(*args, &environment)),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }

@@ -1,15 +1,15 @@
 //! `fanwire presence`.
 
-use crate::{args::PresenceArgs, endpoint, failure::Failure, member::Described, output};
+use crate::{args::PresenceArgs, config::Environment, endpoint, failure::Failure, member::Described, output};
 use fanwire_client::{Client, MembersQuery, Options};
 
 /// How many members are asked for at once: as many as a node gives.
 const PAGE: u32 = 1000;
 
 /// Prints who is on a channel, or how many.
-pub(crate) async fn presence(args: PresenceArgs) -> Result<(), Failure> {
+pub(crate) async fn presence(args: PresenceArgs, environment: &Environment) -> Result<(), Failure> {
     let options = Options { connect_timeout: args.timeout, answer_timeout: args.timeout, ..Options::default() };
-    let (client, events) = endpoint::connect(&args.endpoint, options).await?;
+    let (client, events) = endpoint::connect(&args.endpoint, environment, options).await?;
     // Broadcasts are of no interest here.
     drop(events);
     let outcome = if args.stats { count(&args, &client).await } else { list(&args, &client).await };

@@ -1,6 +1,6 @@
 //! `fanwire pub`.
 
-use crate::{args::PubArgs, endpoint, failure::Failure};
+use crate::{args::PubArgs, config::Environment, endpoint, failure::Failure};
 use fanwire_client::{Client, Content, Error, Events, Json, Options, Reconnect};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
@@ -17,7 +17,7 @@ const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 const UNANSWERED: usize = 64;
 
 /// Publishes what the arguments say, in order, until something is refused.
-pub(crate) async fn publish(args: PubArgs) -> Result<(), Failure> {
+pub(crate) async fn publish(args: PubArgs, environment: &Environment) -> Result<(), Failure> {
     let (channel, text) = match &args.second {
         Some(content) => (Some(args.first.as_str()), content),
         None => (None, &args.first),
@@ -28,7 +28,7 @@ pub(crate) async fn publish(args: PubArgs) -> Result<(), Failure> {
     let reconnect = key.map(|_| Reconnect::default());
     let (connect_timeout, answer_timeout) = (args.timeout, args.timeout);
     let options = Options { connect_timeout, answer_timeout, reconnect, ..Options::default() };
-    let (client, events) = endpoint::connect(&args.endpoint, options).await?;
+    let (client, events) = endpoint::connect(&args.endpoint, environment, options).await?;
     let sending = async {
         match single {
             Some(content) => Ok(send(&client, channel, content, key).await?),

@@ -33,6 +33,7 @@ pub(crate) async fn serve(
     let stop = stop_signals()?;
     let hangup = (!certificates.is_empty()).then(|| signal(SignalKind::hangup())).transpose()?;
     banner::show(&config, certificates, &listeners, &allowance, &mut log.writer())?;
+    warn_of_openness(&config);
     let link = wiring::link(&config.redis, node, &registry)?;
     let node = Node::start(wiring::node_config(&config, node, &allowance)?, link, listeners, registry)?;
     hangup.into_iter().for_each(|hangup| reload_at(hangup, node.certificates().clone()));
@@ -46,6 +47,15 @@ fn warn_of_shortage(config: &Config, allowance: &Allowance) {
         && let Some(shortage) = allowance.shortage(wanted)
     {
         tracing::warn!("{shortage}");
+    }
+}
+
+fn warn_of_openness(config: &Config) {
+    let listen = config.server.listen;
+    if !config.auth.is_on() && !listen.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "whoever reaches {listen} (server.listen) may subscribe to, publish and broadcast everything: nobody has to authenticate (auth.keys)"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ mod places;
 
 use crate::{
     args::{Args, SubArgs},
+    config::Environment,
     endpoint,
     failure::Failure,
     output,
@@ -19,14 +20,14 @@ use std::{cell::RefCell, future};
 use tokio::{signal::ctrl_c, time::sleep};
 
 /// Prints what arrives until there was enough of it, Ctrl-C, or the connection ends for good.
-pub(crate) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
+pub(crate) async fn subscribe(args: SubArgs, environment: &Environment) -> Result<(), Failure> {
     check(&args);
     let options = Options {
         reconnect: (!args.no_reconnect).then(Reconnect::default),
         broadcasts_since: args.since.clone().filter(|_| args.channels.is_empty()),
         ..Options::default()
     };
-    let (client, events) = endpoint::connect(&args.endpoint, options).await?;
+    let (client, events) = endpoint::connect(&args.endpoint, environment, options).await?;
     let places = RefCell::default();
     // Printing comes first, since messages that nobody takes would hold back the answers to subscriptions.
     let outcome = tokio::select! {

@@ -1,22 +1,27 @@
 //! From the configuration to a node's parts.
 
 use crate::{
-    config::{self, Config, History, OutboxPolicy, Redis},
+    config::{self, Config, History, OutboxPolicy, Redis, Server},
     failure::Failure,
     open_files::Allowance,
 };
+use fanwire_auth::{ApiKeys, Verifier};
 use fanwire_broker::{
     Retention,
     memory::MemoryBroker,
     metrics::{BrokerMetrics, RedisMetrics},
     redis::RedisBroker,
 };
-use fanwire_node::{Link, Listeners, Namespace, Namespaces, NodeConfig, Policy, TrustedProxies, UserHeader};
+use fanwire_node::{
+    Auth, Link, Listeners, Namespace, Namespaces, NodeConfig, OriginPattern, Origins, Policy, TrustedProxies,
+    UserHeader,
+};
 use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
 use prometheus::{IntGauge, Opts, Registry, process_collector::ProcessCollector};
 use std::{
     future,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread::available_parallelism,
 };
 
@@ -64,6 +69,9 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         internal_tls: config.internal.tls.files(),
         trusted_proxies: trusted_proxies.map_err(|error| Failure::Failed(error.to_string()))?,
         user_header: user_header(config)?,
+        origins: origins(&config.server)?,
+        auth: auth(&config.auth)?,
+        api_keys: ApiKeys::read(&config.api.keys).map_err(|error| Failure::Failed(format!("api.keys: {error}")))?,
         heartbeat_interval: config.heartbeat.interval,
         heartbeat_timeout: config.heartbeat.timeout,
         outbox_limit: config.outbox.limit.bytes(),
@@ -80,6 +88,12 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         refusal_limit: allowance.refusals,
         channel_limit: config.limits.channels,
         info_limit: config.limits.info.bytes(),
+        address_limits: config.limits.of_address(),
+        user_limit: config.limits.of_user(),
+        command_rate: config.limits.command_rate(),
+        byte_rate: config.limits.byte_rate(),
+        head_limit: config.handshake.head.bytes(),
+        header_limit: config.handshake.headers,
         handshake_timeout: config.handshake.timeout,
         close_timeout: config.close.timeout,
         namespaces: namespaces(config),
@@ -93,15 +107,36 @@ fn user_header(config: &Config) -> Result<Option<UserHeader>, Failure> {
     name.map(|name| UserHeader::parse(name)).transpose().map_err(|error| Failure::Failed(error.to_string()))
 }
 
+/// How connections say who they are, if they have to.
+fn auth(auth: &config::Auth) -> Result<Option<Auth>, Failure> {
+    if !auth.is_on() {
+        return Ok(None);
+    }
+    let verifier = auth.sources().and_then(|sources| Verifier::new(&sources, auth.expectations()));
+    let verifier = verifier.map_err(|error| Failure::Failed(format!("auth.keys: {error}")))?;
+    let config::Auth { anonymous, query, timeout, .. } = *auth;
+    Ok(Some(Auth { verifier: Arc::new(verifier), anonymous, query, timeout }))
+}
+
+fn origins(server: &Server) -> Result<Origins, Failure> {
+    let allowed = server.origins.iter().map(|text| OriginPattern::parse(text)).collect::<Result<_, _>>();
+    Ok(Origins {
+        allowed: allowed.map_err(|error| Failure::Failed(error.to_string()))?,
+        required: server.require_origin,
+        loopback_only: server.is_for_this_machine(),
+    })
+}
+
 fn namespaces(config: &Config) -> Namespaces {
     let namespace = |(name, namespace): (&String, &config::Namespace)| {
-        let config::Namespace { history, recover, presence, join_leave } = namespace;
-        let (history, recover, presence, join_leave) = (retention(history), *recover, *presence, *join_leave);
-        (name.clone(), Namespace { history, recover, presence, join_leave })
+        let config::Namespace { history, recover, presence, join_leave, allow } = namespace;
+        let (recover, presence, join_leave, allow) = (*recover, *presence, *join_leave, *allow);
+        (name.clone(), Namespace { history: retention(history), recover, presence, join_leave, allow })
     };
     Namespaces {
         by_name: config.namespaces.0.iter().map(namespace).collect(),
         broadcast: retention(&config.broadcast.history),
+        allow_broadcast: config.broadcast.allow,
     }
 }
 

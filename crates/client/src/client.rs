@@ -98,7 +98,8 @@ impl Client {
     /// [`Options::reconnect`] it says so again on each connection, until the channel is unsubscribed.
     ///
     /// # Errors
-    /// As for [`Client::subscribe`], and [`Error::NotEncodable`]; refused with `no_presence` in a channel without.
+    /// As for [`Client::subscribe`], and [`Error::NotEncodable`]; refused with `no_presence` in a channel without, and with
+    /// `forbidden` where the client's token says already what others are told of it.
     pub async fn subscribe_as(&self, channel: &str, info: impl Into<Content>) -> Result<Option<Position>, Error> {
         self.subscribe_since(channel, None, Some(info.into())).await
     }

@@ -16,7 +16,10 @@ use tokio_tungstenite::{
         self, ClientRequestBuilder,
         client::IntoClientRequest,
         error::ProtocolError,
-        http::{Response, Uri, header::RETRY_AFTER},
+        http::{
+            Response, Uri,
+            header::{AUTHORIZATION, RETRY_AFTER},
+        },
         protocol::WebSocketConfig,
     },
 };
@@ -62,6 +65,10 @@ pub(crate) async fn connect(url: &str, options: &Options) -> Result<(Socket, Wel
     let host = uri.host().unwrap_or_default().to_owned();
     let address = format!("{host}:{}", uri.port_u16().unwrap_or(if secure { TLS_PORT } else { PLAIN_PORT }));
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(options.encoding.subprotocol());
+    let request = match &options.token {
+        Some(token) => request.with_header(AUTHORIZATION.as_str(), format!("Bearer {}", token.expose())),
+        None => request,
+    };
     let request = request.into_client_request().map_err(|error| refused(url, error))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)

@@ -133,7 +133,7 @@ pub use event::{Event, Events, Welcome};
 pub use fanwire_tls::ClientFiles;
 pub use history::{HistoryQuery, Page, Publication};
 pub use json::Json;
-pub use options::{Encoding, Options, Reconnect};
+pub use options::{Encoding, Options, Reconnect, Token};
 pub use position::{InvalidPosition, Position};
 pub use presence::{Member, Members, MembersQuery, PresenceStats};
 pub use recovery::{Outcome, Recovery};

@@ -2,7 +2,7 @@
 
 use crate::Position;
 use fanwire_tls::ClientFiles;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How commands and events are spelt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,11 +48,35 @@ impl Default for Reconnect {
     }
 }
 
+/// What a node is told of who this client is. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token that is `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
 /// Options of a connection.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How commands and events are spelt; JSON unless set.
     pub encoding: Encoding,
+    /// A token (JWT) for nodes that want one; none unless set. A connection ends with its token, and is not made again with
+    /// it.
+    pub token: Option<Token>,
     /// With `wss://`: who is trusted instead of the system's authorities, and the certificate for nodes that want one.
     /// Files are read again for each connection.
     pub tls: ClientFiles,
@@ -77,6 +101,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             encoding: Encoding::default(),
+            token: None,
             tls: ClientFiles::default(),
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),

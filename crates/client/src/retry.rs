@@ -34,12 +34,14 @@ pub(crate) fn pace(error: &Error) -> Option<Pace> {
 
 /// Codes of RFC 6455, section 7.4.1, and of IANA's registry. Useless are those that blame this client for what it would
 /// do again, and those that say that all is done. 1009 blames a single message, which nobody sends again.
+/// From 4400 on they are Fanwire's own, with HTTP's numbers.
 fn after_close(code: Option<u16>) -> Option<Pace> {
     match code {
         Some(1012) => Some(Pace::Soon),
         Some(1013) => Some(Pace::NotBefore(AFTER_TOO_SLOW)),
-        // Done; protocol error; unacceptable kind of data; not UTF-8; policy; missing extension; unauthorized; forbidden.
-        Some(1000 | 1002 | 1003 | 1007 | 1008 | 1010 | 3000 | 3003) => None,
+        // Done; protocol error; unacceptable kind of data; not UTF-8; policy; missing extension; unauthorized; forbidden;
+        // the token has expired; the operator wants this client gone; no token in time.
+        Some(1000 | 1002 | 1003 | 1007 | 1008 | 1010 | 3000 | 3003 | 4401 | 4403 | 4408) => None,
         _ => Some(Pace::Backoff),
     }
 }
@@ -82,6 +84,9 @@ mod tests {
             (Some(3003), None),
             (Some(3008), Some(Pace::Backoff)),
             (Some(4000), Some(Pace::Backoff)),
+            (Some(4401), None),
+            (Some(4403), None),
+            (Some(4408), None),
         ] {
             assert_eq!(pace(&closed(code)), expected, "{code:?}");
         }

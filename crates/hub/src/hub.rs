@@ -1,8 +1,8 @@
 //! All shards of the node.
 
 use crate::{HubMetrics, Interest, Shard, ShardConfig, ShardGone, ShardHandle, shard::Place};
-use fanwire_protocol::{Delivery, Dialects, Event, Position, Target};
-use std::{sync::Arc, time::Duration};
+use fanwire_protocol::{CloseReason, ConnectionId, Delivery, Dialects, Event, Position, Target};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// All shards of the node, and the way of a publication to those that have readers for it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -98,6 +98,15 @@ impl Hub {
     pub async fn notify(&self, event: &Event) -> Result<(), ShardGone> {
         for shard in self.shards.iter() {
             shard.notify(event.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes those of this hub's connections that have these ids.
+    pub async fn disconnect(&self, ids: HashSet<ConnectionId>, reason: CloseReason) -> Result<(), ShardGone> {
+        let ids = Arc::new(ids);
+        for shard in self.shards.iter() {
+            shard.disconnect(Arc::clone(&ids), reason).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The public listener.
 
 use crate::{
+    addresses::AddressPlace,
     metrics::Metrics,
     starvation::Starvation,
     tls::Terminator,
@@ -45,6 +46,8 @@ pub(crate) fn prepare(listener: std::net::TcpListener, unsent: u32) -> io::Resul
 pub(crate) struct Seat {
     /// Whether there is a connection left for it.
     pub(crate) within_limit: bool,
+    /// Its place among those of the client's address, where those are counted.
+    pub(crate) address: Option<Box<AddressPlace>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -52,7 +55,7 @@ impl Seat {
     /// One of `seats`, if one is free.
     pub(crate) fn take(seats: &Arc<Semaphore>, within_limit: bool) -> Option<Self> {
         let permit = Arc::clone(seats).try_acquire_owned().ok()?;
-        Some(Self { within_limit, _permit: permit })
+        Some(Self { within_limit, address: None, _permit: permit })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a node must be told.
 
-use crate::{Namespaces, TrustedProxies, UserHeader};
+use crate::{AddressLimits, Auth, Namespaces, Origins, Rate, TrustedProxies, UserHeader};
+use fanwire_auth::ApiKeys;
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
 use fanwire_tls::ServerFiles;
@@ -17,10 +18,16 @@ pub struct NodeConfig {
     pub public_tls: Option<ServerFiles>,
     /// The same on the internal port.
     pub internal_tls: Option<ServerFiles>,
-    /// Whose word counts about the address of a client.
+    /// Whose word counts about the address of a client, and the scheme that it asked by.
     pub trusted_proxies: TrustedProxies,
-    /// The header by which those proxies tell who the user is; `None` where none does.
+    /// The header by which those proxies tell who the user is; `None` where none does, and of no use with `auth`.
     pub user_header: Option<UserHeader>,
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// How connections say who they are; `None` lets everybody do everything.
+    pub auth: Option<Auth>,
+    /// Who may use the internal port for more than metrics and health; without any, the machine itself.
+    pub api_keys: ApiKeys,
     /// From WebSocket ping to WebSocket ping.
     pub heartbeat_interval: Duration,
     /// How long nothing at all may arrive after a ping.
@@ -47,6 +54,18 @@ pub struct NodeConfig {
     pub channel_limit: usize,
     /// How many bytes a connection may say of itself where it is seen.
     pub info_limit: usize,
+    /// What one address may do.
+    pub address_limits: AddressLimits,
+    /// How many connections one user may have on this node.
+    pub user_limit: Option<usize>,
+    /// How fast commands, and WebSocket pings with them, may come from a connection.
+    pub command_rate: Option<Rate>,
+    /// How fast bytes may come from a connection.
+    pub byte_rate: Option<Rate>,
+    /// The longest head of a request to upgrade, in bytes; at least 8,192.
+    pub head_limit: usize,
+    /// How many headers such a request may have.
+    pub header_limit: usize,
     /// How long the upgrade may take.
     pub handshake_timeout: Duration,
     /// How long a close may take before the socket is reset.

@@ -22,7 +22,7 @@ use tokio::{
 const WIDE: usize = 1 << 20;
 
 /// What the node may answer to a request.
-const STATUSES: [&str; 6] = ["101", "400", "405", "426", "431", "503"];
+const STATUSES: [&str; 7] = ["101", "400", "403", "405", "426", "431", "503"];
 
 /// Runs `work` where time passes only when nobody has anything to do.
 fn run(work: impl Future<Output = ()>) {

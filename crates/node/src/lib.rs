@@ -6,7 +6,14 @@
 //! | --- | --- |
 //! | [`node`] | the node from start to the end of its drain |
 //! | [`config`] | what a node must be told |
+//! | [`addresses`] | how many connections come from one address |
+//! | [`pace`] | how fast something may come |
 //! | `accept` | the public listener |
+//! | [`auth`] | who a connection belongs to |
+//! | [`permissions`] | what it may do |
+//! | `users` | who is connected with a token |
+//! | `control` | what nodes tell each other to do |
+//! | [`origins`] | which web pages may connect |
 //! | [`proxies`] | who a client is where proxies stand before the node |
 //! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
@@ -25,13 +32,19 @@
 //! | `time` | what time it is |
 
 mod accept;
+pub mod addresses;
+pub mod auth;
 pub mod config;
+mod control;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod internal;
 mod metrics;
 pub mod namespaces;
 pub mod node;
+pub mod origins;
+pub mod pace;
+pub mod permissions;
 mod presence;
 pub mod proxies;
 pub mod readiness;
@@ -46,12 +59,18 @@ mod time;
 mod tls;
 mod upgrade;
 pub mod user_header;
+mod users;
 mod websocket;
 
+pub use addresses::AddressLimits;
+pub use auth::Auth;
 pub use config::NodeConfig;
 pub use fanwire_hub::Policy;
 pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
+pub use origins::{InvalidOrigin, OriginPattern, Origins};
+pub use pace::Rate;
+pub use permissions::{Allow, Who};
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
 pub use tls::Certificates;

@@ -2,9 +2,17 @@
 
 mod presence;
 
+use fanwire_auth::InvalidToken;
 use fanwire_protocol::{Command, Recovered, Refusal, command, error};
+use http::StatusCode;
 use presence::PresenceMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+
+/// The classes of answers of the API; `denied` are 401 and 403.
+const API_STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "denied"];
+
+/// The label of tokens that grant something.
+const ACCEPTED: &str = "accepted";
 
 /// The node's metrics.
 #[derive(Debug, Clone)]
@@ -12,6 +20,8 @@ pub(crate) struct Metrics {
     upgrades: IntCounterVec,
     commands: [IntCounter; command::LABELS.len()],
     refusals: IntCounterVec,
+    tokens: IntCounterVec,
+    api: IntCounterVec,
     pub(crate) received_bytes: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) accept_dropped: IntCounter,
@@ -30,6 +40,14 @@ pub(crate) enum UpgradeResult {
     Malformed,
     UnknownSubprotocol,
     InvalidUser,
+    Unauthorized,
+    AddressLimit,
+    AddressRate,
+    UserLimit,
+    HeadTooLarge,
+    ForeignHost,
+    ForeignOrigin,
+    MissingOrigin,
     ConnectionLimit,
     Starting,
     Draining,
@@ -38,11 +56,19 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
         Self::InvalidUser,
+        Self::Unauthorized,
+        Self::AddressLimit,
+        Self::AddressRate,
+        Self::UserLimit,
+        Self::HeadTooLarge,
+        Self::ForeignHost,
+        Self::ForeignOrigin,
+        Self::MissingOrigin,
         Self::ConnectionLimit,
         Self::Starting,
         Self::Draining,
@@ -56,6 +82,14 @@ impl UpgradeResult {
             Self::Malformed => "malformed",
             Self::UnknownSubprotocol => "unknown_subprotocol",
             Self::InvalidUser => "invalid_user",
+            Self::Unauthorized => "unauthorized",
+            Self::AddressLimit => "address_limit",
+            Self::AddressRate => "address_rate",
+            Self::UserLimit => "user_limit",
+            Self::HeadTooLarge => "head_too_large",
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::MissingOrigin => "missing_origin",
             Self::ConnectionLimit => "connection_limit",
             Self::Starting => "starting",
             Self::Draining => "draining",
@@ -126,6 +160,24 @@ impl Metrics {
         for code in error::ALL {
             refusals.with_label_values(&[code.as_str()]);
         }
+        let tokens = counters(
+            registry,
+            "fanwire_tokens_total",
+            "Tokens that clients have sent, by result: accepted, or why they grant nothing.",
+            "result",
+        )?;
+        for result in [ACCEPTED].iter().chain(&InvalidToken::LABELS) {
+            tokens.with_label_values(&[result]);
+        }
+        let api = counters(
+            registry,
+            "fanwire_api_requests_total",
+            "Requests to the internal port but for metrics and health, by the class of the answer's status.",
+            "status",
+        )?;
+        for status in API_STATUSES {
+            api.with_label_values(&[status]);
+        }
         let recoveries = counters(
             registry,
             "fanwire_recoveries_total",
@@ -150,6 +202,8 @@ impl Metrics {
             upgrades,
             commands: command::LABELS.map(|label| commands.with_label_values(&[label])),
             refusals,
+            tokens,
+            api,
             received_bytes: counter(
                 registry,
                 "fanwire_received_bytes_total",
@@ -188,6 +242,22 @@ impl Metrics {
         let label = command.map_or("invalid", Command::label);
         let known = command::LABELS.iter().position(|known| *known == label);
         known.into_iter().for_each(|index| self.commands[index].inc());
+    }
+
+    /// Counts a token that was verified, or the reason why it grants nothing.
+    pub(crate) fn verified(&self, invalid: Option<&InvalidToken>) {
+        self.tokens.with_label_values(&[invalid.map_or(ACCEPTED, InvalidToken::label)]).inc();
+    }
+
+    /// Counts an answer to a request of the API.
+    pub(crate) fn api_answered(&self, status: StatusCode) {
+        let class = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "denied",
+            status if status.is_server_error() => "5xx",
+            status if status.is_client_error() => "4xx",
+            _ => "2xx",
+        };
+        self.api.with_label_values(&[class]).inc();
     }
 
     pub(crate) fn recovered(&self, result: Recovery) {

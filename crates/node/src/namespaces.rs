@@ -1,5 +1,6 @@
-//! The options of channels, by their namespaces.
+//! The options of channels, by their namespaces, and who may do what there.
 
+use crate::{Allow, Who};
 use fanwire_broker::Retention;
 use fanwire_protocol::{ChannelName, Target};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct Namespace {
     pub presence: bool,
     /// Whether subscribers are told who comes and goes, where there is presence.
     pub join_leave: bool,
+    /// Who may do what besides those whose token says so, where there are tokens.
+    pub allow: Allow,
 }
 
 /// All namespaces, and the broadcasts.
@@ -24,6 +27,8 @@ pub struct Namespaces {
     pub by_name: BTreeMap<String, Namespace>,
     /// What is kept of broadcasts, if anything.
     pub broadcast: Option<Retention>,
+    /// Who may broadcast besides those whose token says so.
+    pub allow_broadcast: Who,
 }
 
 impl Namespaces {

@@ -3,8 +3,11 @@
 use crate::{
     NodeConfig, Readiness,
     accept::{self, Acceptor, Room},
+    addresses::Addresses,
+    control,
     internal::{self, Internal},
     metrics::Metrics,
+    origins::Scheme,
     presence::{Keeper, Presence},
     reads::Reads,
     relay::{self, Follower},
@@ -12,6 +15,7 @@ use crate::{
     threads::ShardThreads,
     tls::{Certificates, HandshakeThreads, TlsPorts, keep_fresh},
     upgrade::Upgrades,
+    users::Users,
 };
 use fanwire_broker::{Broker, Feed, ReadError};
 use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
@@ -149,6 +153,8 @@ impl Node {
             namespaces: Arc::clone(&sessions.namespaces),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            node: config.node,
+            users: sessions.users.clone(),
             follows,
         };
         let upgrades = Upgrades {
@@ -156,6 +162,10 @@ impl Node {
             metrics: metrics.clone(),
             proxies: config.trusted_proxies.clone(),
             user_header: config.user_header.clone(),
+            origins: config.origins.clone(),
+            addresses: Addresses::new(config.address_limits, clock),
+            head_limit: config.head_limit,
+            header_limit: config.header_limit,
             readiness: readiness.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
@@ -163,8 +173,11 @@ impl Node {
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
         let (runtimes, certificates) = (threads.handles(), Certificates::default());
         let acceptor = Acceptor::new(listener, Arc::new(upgrades), tls.public(), runtimes, room, metrics.clone());
-        let internal = internal::router(Internal { readiness: readiness.clone(), registry, metrics });
-        let internal = internal::serve(listeners.internal, tls.internal(), config.handshake_timeout, internal)?;
+        let (broker, keys) = (Arc::clone(&relay.broker), config.api_keys.clone());
+        let scheme = if config.internal_tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, keys, scheme };
+        let internal =
+            internal::serve(listeners.internal, tls.internal(), config.handshake_timeout, internal::router(internal))?;
         let mut parts = start_parts(relay, link.driver, threads, internal);
         if !tls.terminators.is_empty() {
             start_part(&mut parts, "watch of certificates", keep_fresh(tls.terminators, certificates.clone()));
@@ -264,6 +277,11 @@ fn sessions(
         namespaces: Arc::new(config.namespaces.clone()),
         presence: Arc::new(Presence::new(metrics.presence.members.clone())),
         dialects,
+        auth: config.auth.clone(),
+        users: Users::default(),
+        user_limit: config.user_limit.unwrap_or(usize::MAX),
+        command_rate: config.command_rate,
+        byte_rate: config.byte_rate,
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
         message_limit: config.message_limit,
@@ -283,6 +301,7 @@ fn start_parts(
     let mut parts = JoinSet::new();
     start_part(&mut parts, SHARD, threads.any_ended());
     start_part(&mut parts, "link to the broker", driver);
+    start_part(&mut parts, "listening to other nodes", control::listen(Arc::clone(&relay.broker)));
     start_part(&mut parts, "relay", relay::relay(relay));
     start_part(&mut parts, "internal port", internal);
     parts

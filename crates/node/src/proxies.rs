@@ -45,8 +45,9 @@ impl TrustedProxies {
         client
     }
 
-    /// Whether the word of a proxy at `address` counts.
+    /// Whether the word of who has `address` counts.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -12,11 +12,16 @@ mod targets;
 
 pub(crate) use follow::{Follow, Followed, Follower, follower};
 
-use crate::{Namespaces, Readiness, metrics::Metrics};
+use crate::{
+    Namespaces, Readiness,
+    control::{Control, is_control},
+    metrics::Metrics,
+    users::Users,
+};
 use continuity::Passed;
 use fanwire_broker::{Broker, Delivery, Feed, FeedItem, Gap};
 use fanwire_hub::{Hub, ShardGone};
-use fanwire_protocol::{Event, Target};
+use fanwire_protocol::{Event, NodeId, Target};
 use std::{sync::Arc, time::Duration};
 use targets::{Read, Targets};
 use tokio::{
@@ -39,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// Hears when the place of the broadcasts is known.
     pub(crate) readiness: Readiness,
+    pub(crate) node: NodeId,
+    pub(crate) users: Users,
     /// What sessions ask.
     pub(crate) follows: mpsc::Receiver<Follow>,
 }
@@ -49,9 +56,9 @@ pub(crate) struct Parts {
 /// Of targets with a history nothing is passed on before what is missing before it was read, and nothing twice. While
 /// one of them waits for that, the others go on.
 pub(crate) async fn relay(parts: Parts) -> Result<(), ShardGone> {
-    let Parts { mut feed, hub, broker, namespaces, metrics, readiness, mut follows } = parts;
+    let Parts { mut feed, hub, broker, namespaces, metrics, readiness, node, users, mut follows } = parts;
     let targets = Targets::new(Arc::clone(&broker), namespaces, metrics, hub.interest());
-    let mut relay = Relay { hub, broker, targets, readiness, together: Vec::new() };
+    let mut relay = Relay { hub, broker, targets, readiness, node, users, together: Vec::new() };
     let (mut items, mut sweeps) = (Vec::with_capacity(AT_ONCE), interval(LINGER / 2));
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     relay.targets.start();
@@ -75,6 +82,8 @@ struct Relay {
     broker: Arc<dyn Broker>,
     targets: Targets,
     readiness: Readiness,
+    node: NodeId,
+    users: Users,
     /// What goes to the hub together.
     together: Vec<Delivery>,
 }
@@ -84,13 +93,25 @@ impl Relay {
         for item in items {
             match item {
                 FeedItem::Deliveries(deliveries) => {
-                    let passed = deliveries.into_iter().filter_map(|delivery| self.targets.arrive(delivery));
-                    self.together.extend(passed);
+                    for delivery in deliveries {
+                        if is_control(&delivery) {
+                            self.obey(&delivery).await?;
+                        } else {
+                            self.together.extend(self.targets.arrive(delivery));
+                        }
+                    }
                 }
                 FeedItem::Gap(gap) => self.tell_gap(gap).await?,
             }
         }
         self.flush().await
+    }
+
+    async fn obey(&mut self, delivery: &Delivery) -> Result<(), ShardGone> {
+        match Control::read(delivery) {
+            Some(control) => control.carry_out(self.node, &self.users, &self.hub).await,
+            None => Ok(()),
+        }
     }
 
     async fn tell_gap(&mut self, gap: Gap) -> Result<(), ShardGone> {

@@ -10,6 +10,8 @@
 //! | `cursor` | from a place in a history to the live stream, page by page |
 //! | `presence` | who is on a channel |
 //! | `peer` | what is done for a connection beside its commands |
+//! | `newcomer` | a connection that has yet to say who it is |
+//! | `standing` | who a connection belongs to, and what it may do |
 //! | `refusals` | why a command is refused |
 
 mod admission;
@@ -18,9 +20,11 @@ mod commands;
 mod cursor;
 mod history;
 mod joining;
+mod newcomer;
 mod peer;
 mod presence;
 mod refusals;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +32,7 @@ pub(crate) use admission::{Sessions, Upgraded};
 
 use crate::{
     accept::Seat,
+    pace::Bucket,
     presence::Membership,
     websocket::{ReadEnd, Reader, Received},
 };
@@ -39,8 +44,10 @@ use fanwire_protocol::{
 use futures_util::future::{BoxFuture, Either, ready};
 use history::Behind;
 use joining::Joining;
+use newcomer::Newcomer;
 use peer::{About, Beside, Peer};
 use presence::{Found, Present};
+use standing::Verified;
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Poll};
 use tokio::io::AsyncRead;
 
@@ -60,6 +67,10 @@ struct Session<R> {
     id: ConnectionId,
     dialect: Dialect,
     client: IpAddr,
+    /// Whether it has yet to say who it is.
+    waits: bool,
+    /// What is left to it of `limits.commands`.
+    commands: Bucket,
     activity: Arc<Activity>,
     channels: Vec<ChannelName>,
     /// What has arrived and waits for its turn.
@@ -90,12 +101,14 @@ enum Step {
     Read(RequestId, Box<Result<Page, ReadError>>),
     Found(RequestId, Box<Result<Found, ReadError>>),
     Behind(Box<Behind>),
+    Verified(Box<Verified>),
 }
 
 /// Why a session ends before its socket does.
 enum Stop {
     Read(ReadEnd),
     PeerClosed(Option<u16>),
+    Ended(CloseReason),
     ShardGone,
 }
 
@@ -108,15 +121,28 @@ impl From<ShardGone> for Stop {
 impl<R: AsyncRead + Unpin> Session<R> {
     /// Serves the connection until its socket ends.
     async fn run(&mut self) {
-        let stop = loop {
-            if let Err(stop) = self.turn().await {
-                break stop;
-            }
+        let stop = match self.enter().await {
+            Err(stop) => stop,
+            Ok(()) => loop {
+                if let Err(stop) = self.turn().await {
+                    break stop;
+                }
+            },
         };
         match stop {
-            Stop::Read(ReadEnd::Broken(reason)) => self.break_off(reason).await,
+            Stop::Read(ReadEnd::Broken(reason)) | Stop::Ended(reason) => self.break_off(reason).await,
             Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
             Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
+        }
+    }
+
+    /// Waits for a connection that has to say first who it is.
+    async fn enter(&mut self) -> Result<(), Stop> {
+        let shared = Arc::clone(&self.shared);
+        match &shared.auth {
+            // Boxed, so that sessions need not keep room for it.
+            Some(auth) if std::mem::take(&mut self.waits) => Box::pin(Newcomer::new(self).wait(auth)).await,
+            _ => Ok(()),
         }
     }
 
@@ -147,6 +173,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         let takes_commands = self.takes_commands();
         let told = tokio::select! {
             biased;
+            () = Present::end(&mut self.present) => return Err(Stop::Ended(CloseReason::TokenExpired)),
             (id, result) = first_answer(&mut self.unanswered) => self.answer_publish(id, result),
             step = under_way(&mut self.step) => self.finish(step),
             done = advance(&mut self.beside) => self.rest(done)?,
@@ -198,9 +225,16 @@ impl<R: AsyncRead + Unpin> Session<R> {
             _ if self.activity.ended_by().is_some() => nothing_to_tell(),
             Received::Text(text) => self.decode(Incoming::Text(&text)),
             Received::Binary(bytes) => self.decode(Incoming::Binary(&bytes)),
+            Received::Ping(_) if !self.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
             Received::Ping(payload) => self.shard.answer(self.key, frame::frame(frame::Opcode::Pong, &payload)),
             Received::Pong => nothing_to_tell(),
         })
+    }
+
+    /// Whether one command more is within the pace that a connection may have; it is counted then.
+    fn is_in_pace(&mut self) -> bool {
+        let rate = self.shared.command_rate;
+        rate.is_none_or(|rate| self.commands.take(rate, 1, self.shared.clock.now()))
     }
 
     fn decode(&mut self, message: Incoming<'_>) -> Told {

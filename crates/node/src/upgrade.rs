@@ -1,18 +1,24 @@
 //! From an HTTP request to a session.
 
+mod refusals;
+
 use crate::{
     accept::Seat,
+    addresses::Addresses,
+    auth::{Credentials, Entrance, Identity, SeveralTokens},
     metrics::{Metrics, UpgradeResult},
+    origins::{Origins, Scheme},
     proxies::TrustedProxies,
     readiness::Readiness,
     session::{Sessions, Upgraded},
     tls::{Terminator, begins_tls},
     user_header::UserHeader,
+    users::UserFull,
     websocket,
 };
 use fanwire_hub::{Tcp, Tls, Transport};
-use fanwire_protocol::{Dialect, UserId};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use fanwire_protocol::{ConnectionId, Dialect, UserId};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::{
     body::{Body as HttpBody, Incoming},
@@ -21,6 +27,7 @@ use hyper::{
     upgrade::Parts,
 };
 use hyper_util::rt::TokioIo;
+use refusals::{Refused, busy, foreign, invalid_user, malformed, status, too_much, unauthorized, user_full};
 use std::{
     convert::Infallible,
     io,
@@ -36,14 +43,11 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// The longest head of a request, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
-
-/// When a refused client may try again, in seconds.
-const RETRY_AFTER: &str = "1";
-
 /// Where proxies say for whom they ask. No standard has it; all proxies do.
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Where they say by which scheme it was asked.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 type Body = Full<bytes::Bytes>;
 
@@ -54,6 +58,12 @@ pub(crate) struct Upgrades {
     pub(crate) proxies: TrustedProxies,
     /// Where trusted proxies tell who the user is.
     pub(crate) user_header: Option<UserHeader>,
+    pub(crate) origins: Origins,
+    pub(crate) addresses: Addresses,
+    /// The longest head of a request, in bytes.
+    pub(crate) head_limit: usize,
+    /// How many headers it may have.
+    pub(crate) header_limit: usize,
     pub(crate) readiness: Readiness,
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
@@ -69,14 +79,44 @@ pub(crate) struct Place {
     pub(crate) runtime: Handle,
 }
 
+/// The other end of a socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    address: IpAddr,
+    /// By which scheme it asks, as far as the socket tells.
+    scheme: Scheme,
+}
+
+impl Peer {
+    fn canonical(self) -> IpAddr {
+        self.address.to_canonical()
+    }
+}
+
+/// A connection that is let in.
+struct Admitted {
+    id: ConnectionId,
+    dialect: Dialect,
+    entrance: Entrance,
+    client: IpAddr,
+    seat: Seat,
+}
+
 /// An upgrade that was granted.
 struct Granted {
-    dialect: Dialect,
-    client: IpAddr,
-    user: Option<UserId>,
-    seat: Seat,
+    admitted: Admitted,
     /// Makes a drain wait for the session to come.
     token: TaskTrackerToken,
+}
+
+/// What a request asks for, where that may be had by whoever is who they say.
+struct Asked {
+    /// The response, should it be granted.
+    response: Response<Body>,
+    dialect: Dialect,
+    token: Option<String>,
+    /// The user, where a trusted proxy tells it.
+    user: Option<UserId>,
 }
 
 /// A request that was granted its upgrade, and is waiting for the socket.
@@ -91,9 +131,10 @@ impl Upgrades {
     pub(crate) async fn serve(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, place: Place, seat: Seat) {
         let deadline = Instant::now() + self.handshake_timeout;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let peer = Peer { address: peer, scheme: Scheme::Http };
         if timeout_at(deadline, begins_tls(&stream)).await == Ok(true) {
-            tracing::debug!(client = %peer.to_canonical(), "TLS on a port without it");
-            return self.note(UpgradeResult::Malformed, peer.to_canonical());
+            tracing::debug!(client = %peer.canonical(), "TLS on a port without it");
+            return self.note(UpgradeResult::Malformed, peer.canonical());
         }
         if let Some((granted, parts)) = self.upgrade(stream, peer, seat, deadline).await {
             let socket = Tcp::new(parts.io.into_inner());
@@ -113,6 +154,7 @@ impl Upgrades {
         let deadline = Instant::now() + self.handshake_timeout;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
         let Ok(secured) = tls.handshake(stream, peer.to_canonical(), deadline).await else { return };
+        let peer = Peer { address: peer, scheme: Scheme::Https };
         if let Some((granted, parts)) = self.upgrade(secured, peer, seat, deadline).await {
             let (stream, connection) = parts.io.into_inner().into_inner();
             let Ok(stream) = moved(stream, &place.runtime) else { return };
@@ -126,10 +168,10 @@ impl Upgrades {
     where
         R: AsyncRead + Unpin + Send + 'static,
     {
-        let Granted { dialect, client, user, seat, token } = granted;
+        let Granted { admitted: Admitted { id, dialect, entrance, client, seat }, token } = granted;
         // The buffer is copied, for its allocation is large and would live as long as the connection.
         let read = read.to_vec();
-        let upgraded = Upgraded { dialect, client, user, reader, transport, read, shard: place.shard, seat };
+        let upgraded = Upgraded { id, dialect, entrance, client, reader, transport, read, shard: place.shard, seat };
         self.tracker.spawn_on(Arc::clone(&self.sessions).serve(upgraded), &place.runtime);
         drop(token);
     }
@@ -137,7 +179,7 @@ impl Upgrades {
     async fn upgrade<S>(
         &self,
         socket: S,
-        peer: IpAddr,
+        peer: Peer,
         seat: Seat,
         deadline: Instant,
     ) -> Option<(Granted, Parts<TokioIo<S>>)>
@@ -147,13 +189,13 @@ impl Upgrades {
         let waiting = match timeout_at(deadline, self.answer(socket, peer, seat)).await {
             Ok(waiting) => waiting?,
             Err(_) => {
-                self.note(UpgradeResult::TimedOut, peer.to_canonical());
+                self.note(UpgradeResult::TimedOut, peer.canonical());
                 return None;
             }
         };
         let parts = waiting.socket.await.ok().and_then(|upgraded| upgraded.downcast().ok());
         let result = if parts.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed };
-        self.note(result, waiting.granted.client);
+        self.note(result, waiting.granted.admitted.client);
         Some((waiting.granted, parts?))
     }
 
@@ -166,38 +208,41 @@ impl Upgrades {
     }
 
     /// Answers the socket's one request.
-    async fn answer<S>(&self, socket: S, peer: IpAddr, seat: Seat) -> Option<Waiting>
+    async fn answer<S>(&self, socket: S, peer: Peer, seat: Seat) -> Option<Waiting>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // A refused client keeps its seat until its socket has ended, for sockets are what seats bound.
         let (answered, seat) = (Mutex::new(None), Mutex::new(Some(seat)));
-        let service = service_fn(|request| {
-            let (response, waiting) = self.consider(request, peer, &mut lock(&seat));
+        let service = service_fn(async |request| {
+            let (response, waiting) = self.consider(request, peer, &seat).await;
             *lock(&answered) = Some(waiting);
-            std::future::ready(Ok::<_, Infallible>(response))
+            Ok::<_, Infallible>(response)
         });
         let served = http1::Builder::new()
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(self.head_limit)
+            .max_headers(self.header_limit)
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades()
             .await;
         let answered = lock(&answered).take();
-        if served.is_err() && answered.is_none() {
-            self.note(UpgradeResult::Malformed, peer.to_canonical());
+        if let (Err(error), None) = (served, &answered) {
+            let too_large = error.is_parse_too_large();
+            let result = if too_large { UpgradeResult::HeadTooLarge } else { UpgradeResult::Malformed };
+            self.note(result, peer.canonical());
         }
         answered.flatten()
     }
 
     /// Decides about a request: the response, and what is granted.
-    fn consider(
+    async fn consider(
         &self,
         mut request: Request<Incoming>,
-        peer: IpAddr,
-        seat: &mut Option<Seat>,
+        peer: Peer,
+        seat: &Mutex<Option<Seat>>,
     ) -> (Response<Body>, Option<Waiting>) {
-        let client = self.proxies.client(peer, request.headers().get_all(FORWARDED_FOR).iter());
-        let (result, response) = match self.grant(&mut request, (peer, client), seat) {
+        let client = self.proxies.client(peer.address, request.headers().get_all(FORWARDED_FOR).iter());
+        let (result, response) = match self.grant(&mut request, peer, client, seat).await {
             Ok((response, granted)) => {
                 return (response, Some(Waiting { granted, socket: hyper::upgrade::on(&mut request) }));
             }
@@ -210,14 +255,32 @@ impl Upgrades {
         (response, None)
     }
 
-    fn grant<B: HttpBody>(
+    async fn grant<B: HttpBody>(
         &self,
         request: &mut Request<B>,
-        (peer, client): (IpAddr, IpAddr),
-        seat: &mut Option<Seat>,
+        peer: Peer,
+        client: IpAddr,
+        seat: &Mutex<Option<Seat>>,
     ) -> Result<(Response<Body>, Granted), Box<Refused>> {
         // Taken before the drain is asked for: so that either it waits for this upgrade, or the upgrade is refused.
         let token = self.tracker.token();
+        self.addresses.ask(client).map_err(too_much)?;
+        let Asked { mut response, dialect, token: credential, user } = self.asked(request, peer)?;
+        let id = self.sessions.next_id();
+        let entrance = self.entrance(id, dialect, credential, user).await?;
+        let address = self.addresses.place(client).map_err(too_much)?;
+        let Some(mut seat) = lock(seat).take_if(|seat| seat.within_limit) else {
+            return Err(busy(UpgradeResult::ConnectionLimit, "this node has as many connections as it may"));
+        };
+        seat.address = address;
+        if let Some(subprotocol) = dialect.subprotocol() {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+        }
+        Ok((response, Granted { admitted: Admitted { id, dialect, entrance, client, seat }, token }))
+    }
+
+    /// What can be told of a request without knowing whose it is.
+    fn asked<B: HttpBody>(&self, request: &mut Request<B>, peer: Peer) -> Result<Asked, Box<Refused>> {
         if self.tracker.is_closed() {
             return Err(busy(UpgradeResult::Draining, "this node is going away"));
         }
@@ -227,39 +290,64 @@ impl Upgrades {
         if self.readiness.is_starting() {
             return Err(busy(UpgradeResult::Starting, "this node is still starting"));
         }
-        let mut response =
+        let response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;
         if !request.body().is_end_stream() {
             // Its bytes could not be told from the first frames.
-            let text = "a WebSocket handshake has no body".to_owned();
-            return Err(Box::new((UpgradeResult::Malformed, status(StatusCode::BAD_REQUEST, text))));
+            return Err(malformed("a WebSocket handshake has no body"));
         }
-        let dialect = self.dialect(request)?;
-        let user = self.user(peer, request.headers())?;
-        let Some(seat) = seat.take_if(|seat| seat.within_limit) else {
-            return Err(busy(UpgradeResult::ConnectionLimit, "this node has as many connections as it may"));
-        };
-        if let Some(subprotocol) = dialect.subprotocol() {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
-        }
-        Ok((response, Granted { dialect, client, user, seat, token }))
+        let scheme = self.scheme(request.headers(), peer);
+        self.origins.check(scheme, request.uri(), request.headers()).map_err(foreign)?;
+        let query = self.sessions.auth.as_ref().is_some_and(|auth| auth.query);
+        let credentials = Credentials::of(request.uri(), request.headers(), query);
+        let Credentials { token, subprotocols } =
+            credentials.map_err(|SeveralTokens| malformed("more than one token, and no telling which one counts"))?;
+        let dialect = self.dialect(request.uri(), &subprotocols)?;
+        let user = self.user(peer.address, request.headers())?;
+        Ok(Asked { response, dialect, token, user })
     }
 
-    /// The user that a trusted proxy tells.
+    /// How whoever has sent `token` enters, or `user` of whom a proxy has told.
+    async fn entrance(
+        &self,
+        id: ConnectionId,
+        dialect: Dialect,
+        token: Option<String>,
+        user: Option<UserId>,
+    ) -> Result<Entrance, Box<Refused>> {
+        let Sessions { users, user_limit, .. } = &*self.sessions;
+        match (&self.sessions.auth, token) {
+            (None, _) => {
+                let told = user.map(|user| Identity::told(user, id, users, *user_limit));
+                Ok(Entrance::Admitted(told.transpose().map_err(|UserFull| user_full())?.map(Box::new)))
+            }
+            (Some(auth), Some(token)) => {
+                let grant = auth.verify(&token, &self.metrics).await;
+                let grant = grant.map_err(|invalid| unauthorized(&format!("the token is refused: {invalid}")))?;
+                let bearer = Identity::bearer(grant, id, users, *user_limit).map_err(|UserFull| user_full())?;
+                Ok(Entrance::Admitted(Some(Box::new(bearer))))
+            }
+            (Some(auth), None) if auth.anonymous => Ok(Entrance::Admitted(None)),
+            (Some(_), None) if dialect.can_authenticate() => Ok(Entrance::Waiting),
+            (Some(_), None) => Err(unauthorized("a token is needed here")),
+        }
+    }
+
+    /// The user that a trusted proxy tells. Where there are tokens they alone say it.
     fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Option<UserId>, Box<Refused>> {
-        let Some(header) = self.user_header.as_ref().filter(|_| self.proxies.trusts(peer.to_canonical())) else {
-            return Ok(None);
-        };
-        header.user(headers).map_err(|invalid| {
-            Box::new((UpgradeResult::InvalidUser, status(StatusCode::BAD_REQUEST, invalid.to_string())))
-        })
+        let is_believed = || self.sessions.auth.is_none() && self.proxies.trusts(peer);
+        let Some(header) = self.user_header.as_ref().filter(|_| is_believed()) else { return Ok(None) };
+        header.user(headers).map_err(|invalid| invalid_user(&invalid))
     }
 
-    fn dialect<B>(&self, request: &Request<B>) -> Result<Dialect, Box<Refused>> {
-        let lines = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-        let offered: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-        let uri = request.uri();
-        self.sessions.dialects.choose(uri.path(), uri.query(), Some(&offered.join(","))).map_err(|error| {
+    /// By which scheme the client has asked, as far as is known.
+    fn scheme(&self, headers: &HeaderMap, peer: Peer) -> Scheme {
+        let forwarded = || Scheme::forwarded(headers.get_all(FORWARDED_PROTO).iter());
+        self.proxies.trusts(peer.address).then(forwarded).flatten().unwrap_or(peer.scheme)
+    }
+
+    fn dialect(&self, uri: &Uri, subprotocols: &str) -> Result<Dialect, Box<Refused>> {
+        self.sessions.dialects.choose(uri.path(), uri.query(), Some(subprotocols)).map_err(|error| {
             Box::new((UpgradeResult::UnknownSubprotocol, status(StatusCode::BAD_REQUEST, error.to_string())))
         })
     }
@@ -272,20 +360,6 @@ fn moved(stream: TcpStream, runtime: &Handle) -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-type Refused = (UpgradeResult, Response<String>);
-
-fn busy(result: UpgradeResult, text: &str) -> Box<Refused> {
-    let mut response = status(StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-    Box::new((result, response))
-}
-
-fn status(status: StatusCode, text: String) -> Response<String> {
-    let mut response = Response::new(text + "\n");
-    *response.status_mut() = status;
-    response
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -293,8 +367,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Serves what arrives on `socket` up to the upgrade, and tells whether there was one. For fuzzers, which have no TCP.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn is_upgraded(upgrades: &Upgrades, socket: tokio::io::DuplexStream, seat: Seat) -> bool {
+    let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), scheme: Scheme::Http };
     let deadline = Instant::now() + upgrades.handshake_timeout;
-    upgrades.upgrade(socket, std::net::Ipv4Addr::LOCALHOST.into(), seat, deadline).await.is_some()
+    upgrades.upgrade(socket, peer, seat, deadline).await.is_some()
 }
 
 #[cfg(test)]

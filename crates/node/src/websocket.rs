@@ -3,6 +3,7 @@
 //! What goes out on a socket is written by its shard. tungstenite, which would answer pings and closes itself, writes
 //! into the void here.
 
+use crate::pace::{Bucket, Rate};
 use bytes::Bytes;
 use fanwire_hub::{Activity, Clock};
 use fanwire_protocol::CloseReason;
@@ -98,10 +99,12 @@ pub(crate) struct Reader<R> {
     activity: Arc<Activity>,
     clock: Clock,
     received_bytes: IntCounter,
+    rate: Option<Rate>,
+    bytes: Bucket,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads messages of at most `limit` bytes from `socket`, of which `read` was read already. Every arrival is noted
+    /// Reads messages of at most `limit` bytes from `socket`, of which `read` was read already, no faster than `rate`. Every arrival is noted
     /// in `activity`.
     pub(crate) fn new(
         socket: R,
@@ -110,6 +113,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         activity: Arc<Activity>,
         clock: Clock,
         received_bytes: IntCounter,
+        rate: Option<Rate>,
     ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -117,7 +121,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
         let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
-        Self { socket, context, activity, clock, received_bytes }
+        Self { socket, context, activity, clock, received_bytes, rate, bytes: Bucket::default() }
     }
 
     /// The next message. Cancelling it loses nothing.
@@ -129,8 +133,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut stream = ReadOnly { socket: &mut self.socket, cx, read: 0 };
         let result = self.context.read(&mut stream);
         if stream.read > 0 {
-            self.activity.arrived(self.clock.now());
-            self.received_bytes.inc_by(stream.read);
+            let (now, read) = (self.clock.now(), stream.read);
+            self.activity.arrived(now);
+            self.received_bytes.inc_by(read);
+            if self.rate.is_some_and(|rate| !self.bytes.take(rate, read, now)) {
+                return Poll::Ready(Err(ReadEnd::Broken(CloseReason::TooFast)));
+            }
         }
         match result {
             Ok(message) => Poll::Ready(received(message)),

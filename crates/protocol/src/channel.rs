@@ -9,6 +9,9 @@ pub const MAX_LENGTH: usize = 200;
 /// Names that begin so are for the nodes' own use.
 pub const RESERVED_PREFIX: &str = "$fanwire";
 
+/// The channel by which nodes tell each other what to do.
+const CONTROL: &str = "$fanwire:control";
+
 /// The namespace of a name without `:`.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -50,6 +53,21 @@ impl ChannelName {
             return Err(InvalidChannelName::Reserved);
         }
         Ok(Self(name.into()))
+    }
+
+    /// The channel by which nodes tell each other what to do. No client can name it.
+    pub fn control() -> Self {
+        Self(CONTROL.into())
+    }
+
+    /// Checks `name` as [`Self::parse`], but for that of [`Self::control`]: of a name that a node has sent.
+    pub fn parse_of_node(name: &str) -> Result<Self, InvalidChannelName> {
+        if name == CONTROL { Ok(Self::control()) } else { Self::parse(name) }
+    }
+
+    /// Whether this is [`Self::control`].
+    pub fn is_control(&self) -> bool {
+        *self.0 == *CONTROL
     }
 
     /// The name as text.
@@ -110,5 +128,13 @@ mod tests {
         check("r\u{e9}", Err(InvalidChannelName::Character('\u{e9}', 1)));
         check("a\r\nSUBSCRIBE", Err(InvalidChannelName::Character('\r', 1)));
         check("$fanwire:beat", Err(InvalidChannelName::Reserved));
+        check(CONTROL, Err(InvalidChannelName::Reserved));
+    }
+
+    #[test]
+    fn nodes_alone_name_the_channel_of_nodes() {
+        assert_eq!(ChannelName::parse_of_node(CONTROL), Ok(ChannelName::control()));
+        assert_eq!(ChannelName::parse_of_node("news"), ChannelName::parse("news"));
+        assert_eq!(ChannelName::parse_of_node("$fanwire:beat"), Err(InvalidChannelName::Reserved));
     }
 }

@@ -22,10 +22,18 @@ pub enum CloseReason {
     MessageTooBig,
     /// The node failed; the connection alone is given up.
     Internal,
+    /// The token that it came with holds no longer.
+    TokenExpired,
+    /// It has not said in time who it is.
+    AuthTimeout,
+    /// An operator, or a backend, wants it gone.
+    Disconnected,
+    /// Bytes, or pings, came faster than they may.
+    TooFast,
 }
 
 /// All reasons, for metrics that want every label from the start.
-pub const ALL: [CloseReason; 9] = [
+pub const ALL: [CloseReason; 13] = [
     CloseReason::PeerClosed,
     CloseReason::PeerVanished,
     CloseReason::HeartbeatTimeout,
@@ -35,6 +43,10 @@ pub const ALL: [CloseReason; 9] = [
     CloseReason::InvalidUtf8,
     CloseReason::MessageTooBig,
     CloseReason::Internal,
+    CloseReason::TokenExpired,
+    CloseReason::AuthTimeout,
+    CloseReason::Disconnected,
+    CloseReason::TooFast,
 ];
 
 impl CloseReason {
@@ -43,7 +55,8 @@ impl CloseReason {
         ALL.into_iter().find(|reason| *reason as u8 == value)
     }
 
-    /// The close code of RFC 6455, section 7.4.1 (1012 and 1013: the IANA registry of close codes).
+    /// The close code of RFC 6455, section 7.4.1 (1012 and 1013: the IANA registry of close codes; from 4000 on: our own, with
+    /// the numbers that HTTP has for the same).
     ///
     /// A dialect that has codes of its own maps reasons itself, see [`crate::Dialect::close_code`].
     pub fn code(self) -> u16 {
@@ -57,6 +70,10 @@ impl CloseReason {
             Self::InvalidUtf8 => 1007,
             Self::MessageTooBig => 1009,
             Self::Internal => 1011,
+            Self::TokenExpired => 4401,
+            Self::Disconnected => 4403,
+            Self::AuthTimeout => 4408,
+            Self::TooFast => 4429,
         }
     }
 
@@ -72,6 +89,10 @@ impl CloseReason {
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::MessageTooBig => "message too big",
             Self::Internal => "internal error",
+            Self::TokenExpired => "the token has expired",
+            Self::AuthTimeout => "no token in time",
+            Self::Disconnected => "disconnected by the operator",
+            Self::TooFast => "too much came too fast",
         }
     }
 
@@ -87,6 +108,10 @@ impl CloseReason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::MessageTooBig => "message_too_big",
             Self::Internal => "internal",
+            Self::TokenExpired => "token_expired",
+            Self::AuthTimeout => "auth_timeout",
+            Self::Disconnected => "disconnected",
+            Self::TooFast => "too_fast",
         }
     }
 }

@@ -82,6 +82,28 @@ impl IdempotencyKey {
     }
 }
 
+/// What a client authenticates itself with. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// The token that is `text`.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The token as text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
 /// The most publications or members that [`Command::History`] or [`Command::Presence`] may ask for at once.
 pub const MAX_LIMIT: u32 = 1000;
 
@@ -169,6 +191,16 @@ pub enum Command {
         /// The channel.
         channel: ChannelName,
     },
+    /// Be who a token says, where the upgrade has not said it.
+    Auth {
+        /// The token.
+        token: Token,
+    },
+    /// Go on for as long as another token of the same user says, with its rights.
+    Refresh {
+        /// The token.
+        token: Token,
+    },
     /// Ask for a `pong`.
     Ping,
     /// Plain and echo dialects only: say this back.
@@ -187,6 +219,8 @@ impl Command {
             Self::History { .. } => "history",
             Self::Presence { .. } => "presence",
             Self::PresenceStats { .. } => "presence_stats",
+            Self::Auth { .. } => "auth",
+            Self::Refresh { .. } => "refresh",
             Self::Ping => "ping",
             Self::Echo(_) => "echo",
         }
@@ -194,7 +228,7 @@ impl Command {
 }
 
 /// Every value of [`Command::label`], and `invalid` for what is no command.
-pub const LABELS: [&str; 11] = [
+pub const LABELS: [&str; 13] = [
     "subscribe",
     "unsubscribe",
     "publish",
@@ -203,6 +237,8 @@ pub const LABELS: [&str; 11] = [
     "history",
     "presence",
     "presence_stats",
+    "auth",
+    "refresh",
     "ping",
     "echo",
     "invalid",

@@ -101,6 +101,11 @@ impl Dialect {
         Bytes::from_static(&PING)
     }
 
+    /// Whether a client can send a token when it is connected.
+    pub fn can_authenticate(self) -> bool {
+        self != Self::Plain
+    }
+
     /// Whether a client may be told that messages were left out. One that can't be told is disconnected instead.
     pub fn can_tell_losses(self) -> bool {
         matches!(self, Self::Json | Self::MessagePack)

@@ -7,6 +7,14 @@ pub enum ErrorCode {
     BadRequest,
     /// The value of `type` is no command.
     UnknownCommand,
+    /// The connection has no token that says who it is, or this one is none.
+    Unauthorized,
+    /// The connection has not the right to it.
+    Forbidden,
+    /// Commands come faster than they may.
+    RateLimited,
+    /// The token's user has as many connections as a user may.
+    UserLimit,
     /// The channel's namespace is not configured.
     UnknownNamespace,
     /// What was asked needs a history that the channel, or the broadcasts, don't have; or recovery is switched off there.
@@ -30,9 +38,13 @@ pub enum ErrorCode {
 }
 
 /// All codes.
-pub const ALL: [ErrorCode; 12] = [
+pub const ALL: [ErrorCode; 16] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownCommand,
+    ErrorCode::Unauthorized,
+    ErrorCode::Forbidden,
+    ErrorCode::RateLimited,
+    ErrorCode::UserLimit,
     ErrorCode::UnknownNamespace,
     ErrorCode::NoHistory,
     ErrorCode::NoPresence,
@@ -51,6 +63,10 @@ impl ErrorCode {
         match self {
             Self::BadRequest => "bad_request",
             Self::UnknownCommand => "unknown_command",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::UserLimit => "user_limit",
             Self::UnknownNamespace => "unknown_namespace",
             Self::NoHistory => "no_history",
             Self::NoPresence => "no_presence",

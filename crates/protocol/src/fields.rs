@@ -2,7 +2,7 @@
 
 use crate::{
     ChannelName, Command, ConnectionId, Content, Decoded, Dialect, Epoch, ErrorCode, IdempotencyKey, InvalidContent,
-    Position, Refusal, Request, RequestId,
+    Position, Refusal, Request, RequestId, Token,
     command::DEFAULT_LIMIT,
     key::{KEYS, Key},
 };
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// A command: its name, the keys it has besides `type` and `id`, and how it is made of them.
 type Spec = (&'static str, &'static [Key], fn(Values<'_>, &str) -> Result<Command, Refusal>);
 
-const COMMANDS: [Spec; 9] = [
+const COMMANDS: [Spec; 11] = [
     ("subscribe", &[Key::Channel, Key::Recover, Key::Info, Key::InfoBase64], |mut values, name| {
         let (channel, info) = (values.channel(name)?, values.info()?);
         Ok(Command::Subscribe { channel, recover: values.recover, info })
@@ -41,6 +41,8 @@ const COMMANDS: [Spec; 9] = [
     ("presence_stats", &[Key::Channel], |mut values, name| {
         Ok(Command::PresenceStats { channel: values.channel(name)? })
     }),
+    ("auth", &[Key::Token], |mut values, name| Ok(Command::Auth { token: values.token(name)? })),
+    ("refresh", &[Key::Token], |mut values, name| Ok(Command::Refresh { token: values.token(name)? })),
     ("ping", &[], |_, _| Ok(Command::Ping)),
 ];
 
@@ -81,6 +83,7 @@ pub(crate) struct Values<'a> {
     pub(crate) info: Option<Payload<'a>>,
     pub(crate) info_base64: Option<Cow<'a, str>>,
     pub(crate) after: Option<ConnectionId>,
+    pub(crate) token: Option<Token>,
 }
 
 /// The keys of a message and what stands under them.
@@ -154,6 +157,10 @@ impl Values<'_> {
         let epoch = self.epoch.take().ok_or_else(|| missing(command, Key::Epoch))?;
         let offset = self.offset.ok_or_else(|| missing(command, Key::Offset))?;
         Ok(Position { epoch, offset })
+    }
+
+    fn token(&mut self, command: &str) -> Result<Token, Refusal> {
+        self.token.take().ok_or_else(|| missing(command, Key::Token))
     }
 
     fn content(&mut self, command: &str) -> Result<Content, Refusal> {

@@ -25,10 +25,11 @@ pub(crate) enum Key {
     Info,
     InfoBase64,
     After,
+    Token,
 }
 
 /// Every key with its name, in the order of [`Key`].
-pub(crate) const KEYS: [(Key, &str); 16] = [
+pub(crate) const KEYS: [(Key, &str); 17] = [
     (Key::Type, "type"),
     (Key::Id, "id"),
     (Key::Channel, "channel"),
@@ -45,6 +46,7 @@ pub(crate) const KEYS: [(Key, &str); 16] = [
     (Key::Info, "info"),
     (Key::InfoBase64, "info_base64"),
     (Key::After, "after"),
+    (Key::Token, "token"),
 ];
 
 impl Key {
@@ -66,7 +68,7 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Key::Id => write!(f, "an integer that fits 64 bits or a string of at most {MAX_ID_LENGTH} bytes"),
-            Key::Type | Key::Channel | Key::ContentBase64 | Key::InfoBase64 => f.write_str("a string"),
+            Key::Type | Key::Channel | Key::ContentBase64 | Key::InfoBase64 | Key::Token => f.write_str("a string"),
             Key::Content | Key::Info => f.write_str("any value"),
             Key::Echo | Key::Reverse => f.write_str("a boolean"),
             Key::Idempotency => write!(f, "a string of 1 to {MAX_KEY_LENGTH} bytes"),

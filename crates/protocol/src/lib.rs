@@ -45,7 +45,7 @@ mod wire;
 
 pub use channel::ChannelName;
 pub use close::CloseReason;
-pub use command::{Command, IdempotencyKey, Request, RequestId};
+pub use command::{Command, IdempotencyKey, Request, RequestId, Token};
 pub use content::{Content, ContentKind, InvalidContent};
 pub use dialect::{
     Decoded, Dialect, Dialects, Incoming, InvalidTemplate, TemplateTexts, Templates, WithoutSubprotocol,
@@ -54,6 +54,6 @@ pub use echo::Echo;
 pub use error::{ErrorCode, Refusal};
 pub use event::{Event, Recovered};
 pub use id::{ConnectionId, NodeId};
-pub use member::{ChangeKind, Member, MemberChange, UserId};
+pub use member::{ChangeKind, InvalidUserId, Member, MemberChange, UserId};
 pub use position::{Epoch, Position};
 pub use publication::{Delivery, Publication, Target};

@@ -5,7 +5,8 @@ use super::{
     size::Size,
     tls::PortTls,
 };
-use fanwire_node::{TrustedProxies, UserHeader};
+use fanwire_auth::ApiKeys;
+use fanwire_node::{OriginPattern, TrustedProxies, UserHeader};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -23,10 +24,14 @@ pub(super) const INTERNAL_TLS: &str = "internal.tls";
 pub(crate) struct Server {
     /// Where it listens; port 0 lets the system choose.
     pub(crate) listen: SocketAddr,
-    /// Proxies, as addresses and networks, whose `X-Forwarded-For` is believed.
+    /// Proxies, as addresses and networks, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub(crate) trusted_proxies: Vec<String>,
     /// The header by which those proxies tell who the user is; empty where none does.
     pub(crate) user_header: String,
+    /// Origins of web pages that may connect; without any, only that of the node itself.
+    pub(crate) origins: Vec<String>,
+    /// Whether who names no origin, and so is no browser, is refused.
+    pub(crate) require_origin: bool,
 }
 
 impl Default for Server {
@@ -35,11 +40,18 @@ impl Default for Server {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             trusted_proxies: Vec::new(),
             user_header: String::new(),
+            origins: Vec::new(),
+            require_origin: false,
         }
     }
 }
 
 impl Server {
+    /// Whether nothing says that anybody but this machine itself should get here.
+    pub(crate) fn is_for_this_machine(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback() && self.origins.is_empty() && self.trusted_proxies.is_empty()
+    }
+
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("server.listen", &mut self.listen, any);
         visitor.setting("server.trusted_proxies", &mut self.trusted_proxies, |proxies| {
@@ -48,10 +60,14 @@ impl Server {
         visitor.setting("server.user_header", &mut self.user_header, |name| {
             if name.is_empty() { None } else { UserHeader::parse(name).err().map(|invalid| invalid.to_string()) }
         });
+        visitor.setting("server.origins", &mut self.origins, |origins| {
+            origins.iter().find_map(|text| OriginPattern::parse(text).err()).map(|invalid| invalid.to_string())
+        });
+        visitor.setting("server.require_origin", &mut self.require_origin, any);
     }
 }
 
-/// The internal port, for metrics and health. It has no authentication, so its default is loopback.
+/// The internal port, for metrics, health and the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Internal {
     /// Where it listens; port 0 lets the system choose.
@@ -70,6 +86,20 @@ impl Internal {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("internal.listen", &mut self.listen, any);
         self.tls.visit(INTERNAL_TLS, visitor);
+    }
+}
+
+/// The API of the internal port.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Api {
+    /// Files with keys, one of which a request must have; without any, the API is for the machine itself.
+    pub(crate) keys: Vec<String>,
+}
+
+impl Api {
+    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor
+            .setting("api.keys", &mut self.keys, |keys| ApiKeys::read(keys).err().map(|invalid| invalid.to_string()));
     }
 }
 
@@ -122,34 +152,6 @@ impl Drain {
     }
 }
 
-/// What clients may not exceed.
-#[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    /// Bytes of one message from a client. At least 125, so that it is no less than a control frame may carry.
-    pub(crate) message: Size,
-    /// Connections of one node.
-    pub(crate) connections: usize,
-    /// Channels that one connection may be subscribed to.
-    pub(crate) channels: usize,
-    /// Bytes that a connection may say of itself where it is seen.
-    pub(crate) info: Size,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { message: Size::kib(64), connections: 100_000, channels: 128, info: Size::kib(1) }
-    }
-}
-
-impl Limits {
-    pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
-        visitor.setting("limits.message", &mut self.message, within(Size::new(125)..=Size::kib(64 << 10)));
-        visitor.setting("limits.connections", &mut self.connections, within(1..=10_000_000));
-        visitor.setting("limits.channels", &mut self.channels, within(1..=100_000));
-        visitor.setting("limits.info", &mut self.info, within(Size::new(0)..=Size::kib(64)));
-    }
-}
-
 /// What serves conformance suites and nobody else.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conformance {
@@ -166,18 +168,24 @@ impl Conformance {
 /// The way in.
 #[derive(Debug, Clone)]
 pub(crate) struct Handshake {
+    /// The longest head of a request.
+    pub(crate) head: Size,
+    /// How many headers it may have.
+    pub(crate) headers: usize,
     /// Time from the TCP connection to the finished WebSocket upgrade.
     pub(crate) timeout: Duration,
 }
 
 impl Default for Handshake {
     fn default() -> Self {
-        Self { timeout: 10 * SECOND }
+        Self { head: Size::kib(16), headers: 100, timeout: 10 * SECOND }
     }
 }
 
 impl Handshake {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.setting("handshake.head", &mut self.head, within(Size::kib(8)..=Size::kib(1 << 10)));
+        visitor.setting("handshake.headers", &mut self.headers, within(10..=1000));
         visitor.setting("handshake.timeout", &mut self.timeout, within(100 * MILLISECOND..=300 * SECOND));
     }
 }

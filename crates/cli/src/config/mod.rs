@@ -4,12 +4,14 @@
 //! (key, value, origin), so that an error can always say where a value came from. A configuration with any problem
 //! does not load, and all its problems are told at once.
 
+mod auth;
 mod effective;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod groups;
 mod layer;
+mod limits;
 mod log;
 mod namespaces;
 mod outbox;
@@ -26,10 +28,12 @@ mod tests;
 mod tls;
 mod variables;
 
+pub(crate) use auth::Auth;
 pub(crate) use effective::Effective;
 pub(crate) use file::FileChoice;
-pub(crate) use groups::{Close, Conformance, Drain, Handshake, Heartbeat, Internal, Limits, Server};
+pub(crate) use groups::{Api, Close, Conformance, Drain, Handshake, Heartbeat, Internal, Server};
 pub(crate) use layer::Flag;
+pub(crate) use limits::Limits;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use namespaces::{Broadcast, History, Namespace, Namespaces};
 pub(crate) use outbox::{Outbox, OutboxPolicy};
@@ -61,8 +65,12 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     /// TLS on the public port.
     pub(crate) tls: PortTls,
+    /// Who may connect.
+    pub(crate) auth: Auth,
     /// The internal port.
     pub(crate) internal: Internal,
+    /// Who may use the API there.
+    pub(crate) api: Api,
     /// The broker.
     pub(crate) redis: Redis,
     /// What is kept of channels' publications.
@@ -102,7 +110,9 @@ impl Config {
     fn visit(&mut self, visitor: &mut impl Visitor) {
         self.server.visit(visitor);
         self.tls.visit(PUBLIC_TLS, visitor);
+        self.auth.visit(visitor);
         self.internal.visit(visitor);
+        self.api.visit(visitor);
         self.redis.visit(visitor);
         self.namespaces.visit(visitor);
         self.broadcast.visit(visitor);

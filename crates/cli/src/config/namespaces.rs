@@ -1,6 +1,7 @@
-//! The groups `namespaces` and `broadcast`: what is kept of publications, and who is seen.
+//! The groups `namespaces` and `broadcast`: what is kept of publications, who is seen, and who may do what.
 
-use super::setting::{Visitor, any, within};
+use super::setting::{Choice, Visitor, any, within};
+use fanwire_node::{Allow, Who};
 use fanwire_protocol::channel::DEFAULT_NAMESPACE;
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -38,6 +39,11 @@ impl History {
     }
 }
 
+impl Choice for Who {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("granted", Self::Granted), ("users", Self::Users), ("anyone", Self::Anyone)];
+}
+
 /// The options of all channels whose names begin alike.
 #[derive(Debug, Clone)]
 pub(crate) struct Namespace {
@@ -49,11 +55,14 @@ pub(crate) struct Namespace {
     pub(crate) presence: bool,
     /// Whether subscribers are told who comes and goes.
     pub(crate) join_leave: bool,
+    /// Who may do what besides those whose token says so.
+    pub(crate) allow: Allow,
 }
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self { history: History::default(), recover: true, presence: false, join_leave: false }
+        let (history, allow) = (History::default(), Allow::default());
+        Self { history, recover: true, presence: false, join_leave: false, allow }
     }
 }
 
@@ -74,12 +83,16 @@ impl Namespaces {
     }
 
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
-        for (name, Namespace { history, recover, presence, join_leave }) in &mut self.0 {
+        for (name, Namespace { history, recover, presence, join_leave, allow }) in &mut self.0 {
             let group = format!("{GROUP}.{name}");
             history.visit(&group, visitor);
             visitor.setting(&format!("{group}.recover"), recover, any);
             visitor.setting(&format!("{group}.presence"), presence, any);
             visitor.setting(&format!("{group}.join_leave"), join_leave, any);
+            visitor.setting(&format!("{group}.allow.subscribe"), &mut allow.subscribe, any);
+            visitor.setting(&format!("{group}.allow.publish"), &mut allow.publish, any);
+            visitor.setting(&format!("{group}.allow.presence"), &mut allow.presence, any);
+            visitor.setting(&format!("{group}.allow.history"), &mut allow.history, any);
         }
     }
 }
@@ -89,12 +102,30 @@ impl Namespaces {
 pub(crate) struct Broadcast {
     /// What is kept of them.
     pub(crate) history: History,
+    /// Who may send one besides those whose token says so.
+    pub(crate) allow: Who,
 }
 
 impl Broadcast {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         self.history.visit("broadcast", visitor);
+        visitor.setting("broadcast.allow", &mut self.allow, any);
     }
+}
+
+/// A key that lets somebody do something, where any does.
+pub(super) fn allowing(namespaces: &Namespaces, broadcast: &Broadcast) -> Option<String> {
+    let in_namespace = namespaces.0.iter().find_map(|(name, Namespace { allow, .. })| {
+        let all = [
+            ("subscribe", allow.subscribe),
+            ("publish", allow.publish),
+            ("presence", allow.presence),
+            ("history", allow.history),
+        ];
+        let (what, _) = all.into_iter().find(|(_, who)| *who != Who::default())?;
+        Some(format!("{GROUP}.{name}.allow.{what}"))
+    });
+    in_namespace.or_else(|| (broadcast.allow != Who::default()).then(|| "broadcast.allow".to_owned()))
 }
 
 /// The namespace that `key` names or lies in, and what follows it.

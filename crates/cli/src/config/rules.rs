@@ -1,6 +1,7 @@
 //! What must hold between values.
 
-use super::{Config, Effective, PUBLIC_TLS, groups::INTERNAL_TLS, problem::Problem};
+use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, namespaces, problem::Problem};
+use fanwire_node::Who;
 
 /// The rules that `config` breaks.
 pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
@@ -24,9 +25,17 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "is believed only from proxies, and there are none in",
             &["server.trusted_proxies"],
         ),
+        rule(
+            server.user_header.is_empty() || !config.auth.is_on(),
+            "server.user_header",
+            "is not believed where tokens say who the user is, as with",
+            &["auth.keys"],
+        ),
         config.tls.broken(PUBLIC_TLS, effective),
         internal.tls.broken(INTERNAL_TLS, effective),
         config.redis.broken(effective),
+        config.limits.broken(effective),
+        config.auth.useless(effective).or_else(|| useless_allowance(config, effective)),
     ]
     .into_iter()
     .flatten()
@@ -34,14 +43,24 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
     .collect()
 }
 
-/// Namespaces that are to tell who comes and goes, but see nobody.
+/// Namespaces that are to tell who is there, or who comes and goes, but see nobody.
 fn unseen(config: &Config, effective: &Effective) -> Vec<Problem> {
-    let blind = config.namespaces.0.iter().filter(|(_, namespace)| namespace.join_leave && !namespace.presence);
-    let problems = blind.filter_map(|(name, _)| {
-        let [join_leave, presence] = ["join_leave", "presence"].map(|key| format!("namespaces.{name}.{key}"));
-        problem(effective, &join_leave, "means nothing with", &[&presence])
+    let blind = config.namespaces.0.iter().filter(|(_, namespace)| !namespace.presence);
+    let useless = blind.flat_map(|(name, namespace)| {
+        let told = namespace.join_leave.then_some("join_leave");
+        let allowed = (namespace.allow.presence != Who::default()).then_some("allow.presence");
+        told.into_iter().chain(allowed).map(move |key| (name, key))
+    });
+    let problems = useless.filter_map(|(name, key)| {
+        let [useless, presence] = [key, "presence"].map(|key| format!("namespaces.{name}.{key}"));
+        problem(effective, &useless, "means nothing with", &[&presence])
     });
     problems.collect()
+}
+
+fn useless_allowance(config: &Config, effective: &Effective) -> Option<Problem> {
+    let key = namespaces::allowing(&config.namespaces, &config.broadcast).filter(|_| !config.auth.is_on())?;
+    auth::without_keys(effective, &key)
 }
 
 /// What works, though hardly as it was meant.

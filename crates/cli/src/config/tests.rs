@@ -341,7 +341,7 @@ fn unknown_keys_of_namespaces_are_told_with_the_likely_one() {
     check_wrong(
         &set("namespaces.chat = 7"),
         &[
-            "namespaces.chat = 7 (file f.toml): no such key; the keys of namespaces are namespaces.chat.history.size, namespaces.chat.history.ttl, namespaces.chat.join_leave, namespaces.chat.presence, namespaces.chat.recover",
+            "namespaces.chat = 7 (file f.toml): no such key; the keys of namespaces are namespaces.chat.allow.history, namespaces.chat.allow.presence, namespaces.chat.allow.publish, namespaces.chat.allow.subscribe, namespaces.chat.history.size, namespaces.chat.history.ttl, namespaces.chat.join_leave, namespaces.chat.presence, namespaces.chat.recover",
         ],
     );
     check_wrong(

@@ -9,6 +9,7 @@ use super::{
     namespaces,
     problem::{Problem, Problems},
 };
+use crate::endpoint::TOKEN;
 use std::collections::BTreeMap;
 
 /// What the names of our variables begin with.
@@ -28,7 +29,8 @@ pub(crate) fn read(environment: &Environment, defaults: &Layer) -> (Variables, P
     let (mut read, mut problems) = (Variables::default(), Problems::default());
     for (name, value) in environment {
         let name = name.to_string_lossy();
-        if !name.starts_with(PREFIX) {
+        // A client's, not a node's.
+        if !name.starts_with(PREFIX) || name == TOKEN {
             continue;
         }
         let Some(value) = value.to_str() else {

@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Delivery, Dialect, Event, Position, Target};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
@@ -37,8 +37,18 @@ pub struct Admission {
     pub transport: Arc<dyn Transport>,
     /// Its signs of life.
     pub activity: Arc<Activity>,
-    /// The first event it gets. In a [`Event::Welcome`] the shard fills in `broadcast`.
-    pub greeting: Option<Event>,
+    /// From when on it gets broadcasts.
+    pub entry: Entry,
+}
+
+/// From when on a connection gets broadcasts and what all are told. In a greeting that is an [`Event::Welcome`] the shard
+/// fills in `broadcast`.
+#[derive(Debug)]
+pub enum Entry {
+    /// From now on, behind this greeting.
+    Now(Option<Event>),
+    /// From its [`ShardHandle::welcome`] on.
+    Later,
 }
 
 /// A connection's place in its shard, and the place in the history of broadcasts behind which it gets them, where there
@@ -58,6 +68,7 @@ pub(crate) struct Place {
 pub(super) enum Message {
     Connect(Box<Admission>, oneshot::Sender<Connected>),
     Ask(ConnectionKey, Ask),
+    Disconnect(Arc<HashSet<ConnectionId>>, CloseReason),
     Drain(Place, Duration),
 }
 
@@ -67,6 +78,7 @@ pub(super) enum Ask {
     Join(Subscription, Option<Bytes>),
     Leave(ChannelName, Option<Bytes>),
     Answer(Bytes),
+    Welcome(Event, oneshot::Sender<Option<Position>>),
     Recover(Step),
     PauseBroadcasts(oneshot::Sender<Option<Position>>),
     PeerClosed(Option<u16>),
@@ -90,7 +102,7 @@ impl Ask {
         match self {
             Self::Recover(step) => step.end(),
             // Whoever doesn't wait any more needs no answer.
-            Self::PauseBroadcasts(reply) => drop(reply.send(None)),
+            Self::PauseBroadcasts(reply) | Self::Welcome(_, reply) => drop(reply.send(None)),
             _ => {}
         }
     }
@@ -108,12 +120,22 @@ pub struct ShardHandle {
 }
 
 impl ShardHandle {
-    /// Takes a connection in; it gets broadcasts from now on: with a history, those behind the place that is returned
-    /// and that its welcome names. Whoever calls this owes a [`Self::gone`].
+    /// Takes a connection in. Where it gets broadcasts from now on, and they have a history, it gets those behind the
+    /// place that is returned and that its welcome names. Whoever calls this owes a [`Self::gone`].
     pub async fn connect(&self, admission: Admission) -> Result<(ConnectionKey, Option<Position>), ShardGone> {
         let (reply, key) = oneshot::channel();
         self.tell(Message::Connect(Box::new(admission), reply)).await?;
         key.await.map_err(|_| ShardGone)
+    }
+
+    /// Lets a connection that has entered for [`Entry::Later`] have broadcasts from now on, behind `greeting`; returns as
+    /// [`Self::connect`] the place behind which it gets them.
+    pub fn welcome(
+        &self,
+        connection: ConnectionKey,
+        greeting: Event,
+    ) -> BoxFuture<'static, Result<Option<Position>, ShardGone>> {
+        self.request(connection, |reply| Ask::Welcome(greeting, reply))
     }
 
     /// Makes a connection a subscriber, then sends it `answer`.
@@ -193,6 +215,15 @@ impl ShardHandle {
     /// The session has ended; its key is not valid any more.
     pub fn gone(&self, connection: ConnectionKey) -> Told {
         self.ask(connection, Ask::Gone)
+    }
+
+    /// Closes those of the connections with these ids that the shard has.
+    pub(crate) async fn disconnect(
+        &self,
+        ids: Arc<HashSet<ConnectionId>>,
+        reason: CloseReason,
+    ) -> Result<(), ShardGone> {
+        self.tell(Message::Disconnect(ids, reason)).await
     }
 
     /// Closes all connections, spread over `window`, and those that still come at once. Shards take turns.

@@ -2,7 +2,7 @@
 
 use super::{
     BROADCAST, Shard,
-    handle::{Admission, Ask, ConnectionKey, Message, Place},
+    handle::{Admission, Ask, ConnectionKey, Entry, Message, Place},
     millis,
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     outbox::{Kind, Parcel},
 };
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, CloseReason, Event, Position};
-use std::time::Duration;
+use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Event, Position};
+use std::{collections::HashSet, time::Duration};
 use tokio::sync::oneshot;
 
 impl Shard {
@@ -23,6 +23,7 @@ impl Shard {
             Message::Connect(admission, reply) => self.admit(*admission, reply),
             Message::Ask(key, ask) if self.has(key) => self.grant(key.index, ask),
             Message::Ask(_, ask) => ask.end(),
+            Message::Disconnect(ids, reason) => self.disconnect(&ids, reason),
             Message::Drain(place, window) => self.drain(place, window),
         }
     }
@@ -37,6 +38,7 @@ impl Shard {
             Ask::Join(subscription, answer) => self.join(key, subscription, answer),
             Ask::Leave(channel, answer) => self.leave(key, &channel, answer),
             Ask::Answer(frame) => self.answer(key, frame),
+            Ask::Welcome(greeting, reply) => drop(reply.send(self.welcome(key, Some(greeting)))),
             Ask::Recover(step) => self.take_step(key, step),
             Ask::PauseBroadcasts(reply) => drop(reply.send(self.pause_broadcasts(key))),
             Ask::PeerClosed(code) => self.answer_close(key, code),
@@ -46,7 +48,7 @@ impl Shard {
     }
 
     fn admit(&mut self, admission: Admission, reply: oneshot::Sender<(ConnectionKey, Option<Position>)>) {
-        let Admission { id, dialect, transport, activity, greeting } = admission;
+        let Admission { id, dialect, transport, activity, entry: admitted } = admission;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let now = self.clock.now();
@@ -54,18 +56,27 @@ impl Shard {
         let heartbeat = Heartbeat::new(self.pace, now, rand::random());
         entry.insert(Connection::new(id, dialect, transport, activity, heartbeat));
         self.schedule(key, heartbeat.next(self.pace));
-        self.channels[BROADCAST].roster.join(key);
         self.metrics.connections(dialect).inc();
-        let place = self.channels[BROADCAST].place_of(key).cloned();
-        if let Some(event) = greeting {
-            self.greet(key, event, place.clone());
-        }
+        let place = match admitted {
+            Entry::Now(greeting) => self.welcome(key, greeting),
+            Entry::Later => None,
+        };
         if self.draining {
             self.drain_at(key, now);
         }
         if reply.send((ConnectionKey { index: key, id }, place)).is_err() {
             self.remove(key);
         }
+    }
+
+    /// Makes a connection one of those that get broadcasts, and returns the place behind which it gets them.
+    fn welcome(&mut self, key: usize, greeting: Option<Event>) -> Option<Position> {
+        self.channels[BROADCAST].roster.join(key);
+        let place = self.channels[BROADCAST].place_of(key).cloned();
+        if let Some(event) = greeting {
+            self.greet(key, event, place.clone());
+        }
+        place
     }
 
     fn greet(&mut self, key: usize, mut event: Event, place: Option<Position>) {
@@ -118,6 +129,13 @@ impl Shard {
             self.limit_close(key);
             self.mark_dirty(key);
         }
+    }
+
+    fn disconnect(&mut self, ids: &HashSet<ConnectionId>, reason: CloseReason) {
+        // Asked for so rarely that it is cheaper to look than to remember.
+        let found = self.connections.iter().filter(|(_, connection)| ids.contains(&connection.id));
+        let keys: Vec<_> = found.map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.close(key, reason));
     }
 
     fn limit_close(&mut self, key: usize) {

@@ -1,7 +1,8 @@
 //! What a connection receives first, and from when to when it is a subscriber.
 
-use crate::support::{Fixture, broadcast, channel, message, settle, text, to, to_all};
-use fanwire_protocol::{Dialect, Event};
+use crate::support::{Fixture, Frame, broadcast, channel, message, settle, text, to, to_all};
+use fanwire_hub::Entry;
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Event, NodeId};
 
 #[tokio::test(start_paused = true)]
 async fn the_greeting_stands_before_everything_else() {
@@ -15,6 +16,32 @@ async fn the_greeting_stands_before_everything_else() {
     };
     let (mut client, ()) = tokio::join!(connect, rest);
     assert_eq!(client.frames().await, [text(r#"{"type":"gap","seconds":1.5}"#), broadcast(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_enters_for_later_is_told_nothing_until_welcomed() {
+    let fixture = Fixture::start();
+    let mut client = fixture.enter(0, Dialect::Json, 1 << 20, Entry::Later).await;
+    fixture.deliver([to_all(1)]).await;
+    fixture.hub.notify(&Event::Gap { seconds: 0.5 }).await.unwrap();
+    settle().await;
+    client.answer("alone").await;
+    assert_eq!(client.frames().await, [text("alone")]);
+    client.shard.welcome(client.key, Event::Gap { seconds: 1.5 }).await.unwrap();
+    fixture.deliver([to_all(2)]).await;
+    assert_eq!(client.frames().await, [text(r#"{"type":"gap","seconds":1.5}"#), broadcast(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_by_its_id() {
+    let fixture = Fixture::start();
+    let (mut one, mut other) = (fixture.connect(Dialect::Json).await, fixture.connect(Dialect::Json).await);
+    fixture.hub.disconnect([one.id].into(), CloseReason::Disconnected).await.unwrap();
+    fixture.deliver([to_all(1)]).await;
+    let close = Frame::Close(Some(4403), CloseReason::Disconnected.text().to_owned());
+    assert_eq!((one.frames().await, other.frames().await), (vec![close], vec![broadcast(1)]));
+    let unknown = ConnectionId(NodeId::from_random(1), 999);
+    fixture.hub.disconnect([unknown].into(), CloseReason::Disconnected).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,6 +103,6 @@ async fn each_dialect_gets_its_own_form_of_a_broadcast() {
     fixture.deliver([to_all(1)]).await;
     assert_eq!(plain.frames().await, [text("广播消息: 1")]);
     assert_eq!(json.frames().await, [broadcast(1)]);
-    let expected = crate::support::Frame::Binary(b"\x82\xa4type\xa9broadcast\xa7content\x01".to_vec());
+    let expected = Frame::Binary(b"\x82\xa4type\xa9broadcast\xa7content\x01".to_vec());
     assert_eq!(packed.frames().await, [expected]);
 }

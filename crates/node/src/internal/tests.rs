@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::testing::{Answer, namespaces};
-use fanwire_broker::LinkState;
+use fanwire_broker::{LinkState, memory::MemoryBroker, metrics::BrokerMetrics};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
 };
 
@@ -17,15 +17,17 @@ struct Served {
     readiness: Readiness,
 }
 
-async fn serve() -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn serve() -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, registry) = (listener.local_addr().unwrap(), Registry::new());
     let link = watch::Sender::new(LinkState::Starting("connecting".to_owned()));
     let readiness = Readiness::new(link.subscribe(), &namespaces(0));
     let metrics = Metrics::new(&registry).unwrap();
-    let internal = Internal { readiness: readiness.clone(), registry, metrics };
+    let (broker, _feed) = MemoryBroker::start(BrokerMetrics::register(&registry).unwrap());
+    let keys = ApiKeys::default();
+    let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, keys, scheme: Scheme::Http };
     let router = router(internal).route("/bug", get(bug));
-    tokio::spawn(axum::serve(listener, router).into_future());
+    tokio::spawn(super::serve(listener, None, Duration::from_secs(60), router).unwrap());
     Served { address, link, readiness }
 }
 
@@ -35,7 +37,7 @@ async fn bug() {
 
 impl Served {
     async fn get(&self, path: &str) -> Answer {
-        Answer::to(self.address, &format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")).await
+        Answer::to(self.address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
     }
 
     async fn json(&self, path: &str) -> (u16, Value) {
@@ -52,7 +54,7 @@ impl Served {
 
 #[tokio::test]
 async fn readiness_says_why_not() {
-    let served = serve().await;
+    let served = serve();
     let starting = json!({ "ready": false, "reason": "starting", "detail": "connecting" });
     assert_eq!(served.json("/health/ready").await, (503, starting));
     assert_eq!(served.ready_metric().await.as_deref(), Some("0"));
@@ -72,7 +74,7 @@ async fn readiness_says_why_not() {
 
 #[tokio::test]
 async fn metrics_are_in_the_text_format() {
-    let answer = serve().await.get("/metrics").await;
+    let answer = serve().get("/metrics").await;
     assert_eq!(answer.status, 200);
     assert!(answer.has("content-type: text/plain; version=0.0.4"));
     assert!(answer.body.contains("# TYPE fanwire_upgrades_total counter\n"));
@@ -80,9 +82,12 @@ async fn metrics_are_in_the_text_format() {
 
 #[tokio::test]
 async fn the_root_lists_what_there_is() {
-    let served = serve().await;
+    let served = serve();
     let answer = served.get("/").await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "/metrics\n/health/live\n/health/ready\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, "/metrics\n/health/live\n/health/ready\n/api/disconnect\n")
+    );
     assert!(answer.has("content-type: text/plain; charset=utf-8"));
     for path in answer.body.lines() {
         assert_ne!(served.get(path).await.status, 404, "{path}");
@@ -91,17 +96,19 @@ async fn the_root_lists_what_there_is() {
 
 #[tokio::test]
 async fn there_is_nothing_else() {
-    let served = serve().await;
+    let served = serve();
     for path in ["/metrics/", "/health", "/favicon.ico"] {
         let answer = served.get(path).await;
-        let expected = "not here: this port has /metrics, /health/live and /health/ready\n";
-        assert_eq!((answer.status, answer.body.as_str()), (404, expected), "{path}");
+        assert!(answer.has("content-type: application/problem+json"));
+        let expected = "not here: this port has /metrics, /health/live, /health/ready and /api/disconnect";
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((answer.status, problem["detail"].as_str()), (404, Some(expected)), "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_request_whose_handler_panics_is_cut_off_and_the_next_is_answered() {
-    let served = serve().await;
+    let served = serve();
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(b"GET /bug HTTP/1.1\r\nHost: node\r\n\r\n").await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0);

@@ -4,7 +4,7 @@ mod history;
 use super::*;
 use crate::testing::{Asked, Frame, Recorder, Scripted, hub, namespaces, settle, shard_config};
 use fanwire_broker::{Delivery, Gap, Partitions, feed};
-use fanwire_hub::{Activity, Admission, Clock, HubMetrics};
+use fanwire_hub::{Activity, Admission, Clock, Entry, HubMetrics};
 use fanwire_protocol::{ChannelName, ConnectionId, Content, Dialect, Dialects, NodeId, Publication, Target};
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ impl Relayed {
             dialect: Dialect::Json,
             transport: Arc::clone(&socket) as _,
             activity: Arc::new(Activity::default()),
-            greeting: None,
+            entry: Entry::Now(None),
         };
         let (key, _) = shard.connect(admission).await.unwrap();
         shard.join(key, hub.interest().subscribe(&news(), 0), None).await.unwrap();
@@ -52,7 +52,8 @@ fn parts(feed: Feed, hub: Hub, broker: Arc<Scripted>) -> Parts {
     let (_, follows) = follower();
     let namespaces = Arc::new(namespaces(0));
     let readiness = Readiness::new(broker.link(), &namespaces);
-    Parts { feed, hub, broker, namespaces, metrics, readiness, follows }
+    let (node, users) = (NodeId::from_random(7), Users::default());
+    Parts { feed, hub, broker, namespaces, metrics, readiness, node, users, follows }
 }
 
 fn news() -> ChannelName {

@@ -2,11 +2,12 @@
 
 use super::{Session, presence::Present};
 use crate::{
-    Namespaces, accept::Seat, metrics::Metrics, presence::Presence, reads::Reads, relay::Follower, websocket::Reader,
+    Auth, Namespaces, Rate, accept::Seat, auth::Entrance, metrics::Metrics, pace::Bucket, presence::Presence,
+    reads::Reads, relay::Follower, users::Users, websocket::Reader,
 };
 use fanwire_broker::Broker;
-use fanwire_hub::{Activity, Admission, Clock, Hub, ShardGone, Transport};
-use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId, UserId};
+use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, ShardGone, Transport};
+use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
 use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
@@ -31,6 +32,12 @@ pub(crate) struct Sessions {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) dialects: Dialects,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) users: Users,
+    /// How many connections a user may have.
+    pub(crate) user_limit: usize,
+    pub(crate) command_rate: Option<Rate>,
+    pub(crate) byte_rate: Option<Rate>,
     pub(crate) metrics: Metrics,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) message_limit: usize,
@@ -42,11 +49,11 @@ pub(crate) struct Sessions {
 
 /// A connection that has been upgraded and has no session yet.
 pub(crate) struct Upgraded<R> {
+    pub(crate) id: ConnectionId,
     pub(crate) dialect: Dialect,
+    pub(crate) entrance: Entrance,
     /// The client's address, as far as is known.
     pub(crate) client: IpAddr,
-    /// Whom it belongs to, as far as is known.
-    pub(crate) user: Option<UserId>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) reader: R,
     /// What was read behind the request.
@@ -80,7 +87,8 @@ impl Sessions {
         }
     }
 
-    fn next_id(&self) -> ConnectionId {
+    /// An id for the next connection.
+    pub(crate) fn next_id(&self) -> ConnectionId {
         ConnectionId(self.node, self.sequence.fetch_add(1, Relaxed))
     }
 
@@ -92,13 +100,23 @@ impl Sessions {
     }
 
     async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
-        let Upgraded { dialect, client, user, transport, reader, read, shard: shard_index, seat } = upgraded;
-        let id = self.next_id();
+        let Upgraded { id, dialect, entrance, client, transport, reader, read, shard: shard_index, seat } = upgraded;
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
         let received_bytes = self.metrics.received_bytes.clone();
-        let reader = Reader::new(reader, &read, self.message_limit, Arc::clone(&activity), self.clock, received_bytes);
-        let greeting = Some(self.welcome(id));
-        let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), greeting };
+        let reader = Reader::new(
+            reader,
+            &read,
+            self.message_limit,
+            Arc::clone(&activity),
+            self.clock,
+            received_bytes,
+            self.byte_rate,
+        );
+        let (entry, waits, identity) = match entrance {
+            Entrance::Admitted(identity) => (Entry::Now(Some(self.welcome(id))), false, identity),
+            Entrance::Waiting => (Entry::Later, true, None),
+        };
+        let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), entry };
         let (key, welcomed_at) = shard.connect(admission).await?;
         tracing::debug!(connection = %id, %client, dialect = dialect.label(), "connection opened");
         Ok(Session {
@@ -110,19 +128,21 @@ impl Sessions {
             id,
             dialect,
             client,
+            waits,
+            commands: Bucket::default(),
             activity,
             channels: Vec::new(),
             inbox: VecDeque::new(),
             unanswered: VecDeque::new(),
             step: None,
             welcomed_at: welcomed_at.map(Box::new),
-            present: Present::new(user),
+            present: Present::new(identity),
             beside: None,
             _seat: seat,
         })
     }
 
-    fn welcome(&self, connection: ConnectionId) -> Event {
+    pub(super) fn welcome(&self, connection: ConnectionId) -> Event {
         Event::Welcome {
             connection,
             node: self.node,
@@ -140,7 +160,7 @@ fn log_end<R>(session: &Session<R>, lasted: Duration) {
     let (dialect, label) = (session.dialect.label(), reason.label());
     let dropped = session.activity.dropped();
     match reason {
-        CloseReason::PeerClosed | CloseReason::PeerVanished | CloseReason::Draining => {
+        CloseReason::PeerClosed | CloseReason::PeerVanished | CloseReason::Draining | CloseReason::TokenExpired => {
             tracing::debug!(%connection, %client, dialect, reason = label, dropped, ?lasted, "connection ended");
         }
         _ => tracing::info!(%connection, %client, dialect, reason = label, dropped, ?lasted, "connection ended"),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{Namespace, presence::Entry, time::unix_micros};
 use bytes::Bytes;
+use fanwire_auth::Right;
 use fanwire_broker::{PublishError, Publishing, Retention};
 use fanwire_hub::{Told, outbox::ENTRY_COST};
 use fanwire_protocol::{
@@ -25,7 +26,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         match decoded {
             Decoded::Request(Request { id, command }) => {
                 self.shared.metrics.commanded(Some(&command));
-                self.carry_out(id, command)
+                self.carry_out_in_pace(id, command)
             }
             Decoded::Refused { id, refusal } => {
                 self.shared.metrics.commanded(None);
@@ -34,16 +35,25 @@ impl<R: AsyncRead + Unpin> Session<R> {
         }
     }
 
+    fn carry_out_in_pace(&mut self, id: Option<RequestId>, command: Command) -> Told {
+        let rate = self.shared.command_rate;
+        match rate {
+            Some(rate) if !self.is_in_pace() => self.refuse(id, refusals::rate_limited(rate)),
+            _ => self.carry_out(id, command),
+        }
+    }
+
     fn carry_out(&mut self, id: Option<RequestId>, command: Command) -> Told {
         match command {
             Command::Subscribe { channel, recover, info } => self.subscribe(id, &channel, recover, info),
             Command::Unsubscribe { channel } => self.unsubscribe(id, channel),
             Command::Publish { channel, content, echo, idempotency_key } => {
-                let target = self.namespace(&channel).map(|_| Target::Channel(channel));
+                let namespace = self.may(Right::Publish, &channel).and_then(|()| self.namespace(&channel));
+                let target = namespace.map(|_| Target::Channel(channel));
                 self.publish(id, target, content, echo, idempotency_key)
             }
             Command::Broadcast { content, echo, idempotency_key } => {
-                self.publish(id, Ok(Target::Broadcast), content, echo, idempotency_key)
+                self.publish(id, self.may_broadcast().map(|()| Target::Broadcast), content, echo, idempotency_key)
             }
             Command::RecoverBroadcast { position } => self.recover_broadcast(id, position),
             Command::History { channel, since, limit, reverse } => {
@@ -51,6 +61,8 @@ impl<R: AsyncRead + Unpin> Session<R> {
             }
             Command::Presence { channel, limit, after } => self.ask_members(id, roll(channel, limit, after)),
             Command::PresenceStats { channel } => self.ask_members(id, AboutMembers::Counts(channel)),
+            Command::Auth { token } => self.authenticate(id, token),
+            Command::Refresh { token } => self.refresh(id, token),
             Command::Ping => self.tell(&Event::Pong { id }),
             Command::Echo(echo) => self.tell(&Event::Echo(echo)),
         }
@@ -90,6 +102,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
     /// The history of a channel that may be subscribed to.
     fn may_subscribe(&self, channel: &ChannelName, recover: bool) -> Result<Option<Retention>, Refusal> {
+        self.may(Right::Subscribe, channel)?;
         let Namespace { history, recover: may_recover, .. } = *self.namespace(channel)?;
         if recover && (history.is_none() || !may_recover) {
             return Err(refusals::no_recovery(channel, history.is_some()));
@@ -107,11 +120,15 @@ impl<R: AsyncRead + Unpin> Session<R> {
     /// The options of a channel's namespace.
     pub(super) fn namespace(&self, channel: &ChannelName) -> Result<&Namespace, Refusal> {
         let namespaces = &self.shared.namespaces;
-        namespaces.of(channel).ok_or_else(|| refusals::unknown_namespace(channel, namespaces))
+        namespaces.of(channel).ok_or_else(|| match self.shared.auth {
+            Some(_) => refusals::unknown_namespace_untold(channel),
+            None => refusals::unknown_namespace(channel, namespaces),
+        })
     }
 
     fn unsubscribe(&mut self, id: Option<RequestId>, channel: ChannelName) -> Told {
-        if let Err(refusal) = self.namespace(&channel) {
+        let known = if self.shared.auth.is_some() { Ok(()) } else { self.namespace(&channel).map(drop) };
+        if let Err(refusal) = known {
             return self.refuse(id, refusal);
         }
         let Some(at) = self.channels.iter().position(|subscribed| *subscribed == channel) else {
@@ -182,6 +199,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Step::Found(id, found) => self.answer_members(id, *found),
             Step::Read(id, page) => self.answer_history(id, *page),
             Step::Behind(behind) => self.begin_recovery(*behind),
+            Step::Verified(verified) => self.change_bearer(*verified),
         }
     }
 

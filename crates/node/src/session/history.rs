@@ -3,6 +3,7 @@
 use super::{About, Session, Step, broadcasts::Recovering, cursor::PAGE, nothing_to_tell, refusals};
 use crate::metrics::Recovery;
 use bytes::Bytes;
+use fanwire_auth::Right;
 use fanwire_broker::{Page, Query, ReadError, Retention};
 use fanwire_hub::Told;
 use fanwire_protocol::{ChannelName, Event, Position, Refusal, RequestId, Target};
@@ -41,6 +42,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     fn retention(&self, channel: &ChannelName) -> Result<Retention, Refusal> {
+        self.may(Right::History, channel)?;
         let history = self.namespace(channel)?.history;
         history.ok_or_else(|| refusals::no_history(&Target::Channel(channel.clone())))
     }

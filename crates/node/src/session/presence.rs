@@ -1,27 +1,38 @@
 //! Who is on a channel: what a connection says of itself, and what it asks.
 
 use super::{Session, Step, nothing_to_tell, refusals};
-use crate::presence::{Entry, Membership};
+use crate::{
+    auth::Identity,
+    presence::{Entry, Membership},
+};
+use fanwire_auth::Right;
 use fanwire_broker::{Counts, Members, ReadError, Roll};
 use fanwire_hub::{Told, outbox::ENTRY_COST};
 use fanwire_protocol::{
     ChangeKind, ChannelName, ConnectionId, Content, Event, Member, MemberChange, Publication, Refusal, RequestId,
-    UserId,
 };
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 
 /// Who a connection is, and where it is seen. Most connections have none of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Present {
-    user: Option<UserId>,
+    pub(super) identity: Option<Box<Identity>>,
     memberships: Vec<Membership>,
 }
 
 impl Present {
-    /// What there is to know of a connection of `user` that is nowhere yet.
-    pub(super) fn new(user: Option<UserId>) -> Option<Box<Self>> {
-        user.map(|user| Box::new(Self { user: Some(user), memberships: Vec::new() }))
+    /// What there is to know of a connection that is nowhere yet.
+    pub(super) fn new(identity: Option<Box<Identity>>) -> Option<Box<Self>> {
+        identity.map(|identity| Box::new(Self { identity: Some(identity), memberships: Vec::new() }))
+    }
+
+    /// Waits until the connection's token, if it has one, holds no longer.
+    pub(super) async fn end(present: &mut Option<Box<Self>>) {
+        match present.as_mut().and_then(|present| present.identity.as_mut()) {
+            Some(identity) => identity.end().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -45,14 +56,24 @@ impl<R: AsyncRead + Unpin> Session<R> {
         if !self.namespace(channel)?.presence {
             return if info.is_some() { Err(refusals::no_presence(channel)) } else { Ok(None) };
         }
-        let limit = self.shared.info_limit;
-        if let Some(length) = info.as_ref().map(Content::length).filter(|length| *length > limit) {
-            return Err(refusals::info_too_large(length, limit));
-        }
-        let user = self.present.as_ref().and_then(|present| present.user.clone());
+        let info = self.info(info)?;
+        let user = self.identity().and_then(Identity::user).cloned();
         let member = Member { connection: self.id, user, info };
         self.check_frames(channel, &member)?;
         Ok(Some(Entry { presence: Arc::clone(&self.shared.presence), channel: channel.clone(), member }))
+    }
+
+    /// What others are told of the connection: what its token says, or else its `own` words. It can't replace the former,
+    /// for which whoever made the token vouches.
+    fn info(&self, own: Option<Content>) -> Result<Option<Content>, Refusal> {
+        let vouched = self.grant().and_then(|grant| grant.info.clone());
+        let Some(length) = own.as_ref().map(Content::length) else { return Ok(vouched) };
+        let limit = self.shared.info_limit;
+        match vouched {
+            Some(_) => Err(refusals::vouched_info()),
+            None if length > limit => Err(refusals::info_too_large(length, limit)),
+            None => Ok(own),
+        }
     }
 
     /// Refuses a member of whom others could not be told.
@@ -67,8 +88,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     /// The connection is on a channel now.
     pub(super) fn is_on(&mut self, membership: Option<Box<Membership>>) {
         if let Some(membership) = membership {
-            let nobody = || Box::new(Present { user: None, memberships: Vec::new() });
-            self.present.get_or_insert_with(nobody).memberships.push(*membership);
+            self.present.get_or_insert_default().memberships.push(*membership);
         }
     }
 
@@ -77,12 +97,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
         if let Some(present) = &mut self.present {
             present.memberships.retain(|membership| membership.channel() != channel);
         }
-        self.present.take_if(|present| present.user.is_none() && present.memberships.is_empty());
+        self.present.take_if(|present| present.identity.is_none() && present.memberships.is_empty());
     }
 
     pub(super) fn ask_members(&mut self, id: Option<RequestId>, about: AboutMembers) -> Told {
         let (AboutMembers::Roll(Roll { channel, .. }) | AboutMembers::Counts(channel)) = &about;
-        if let Err(refusal) = self.with_presence(channel) {
+        if let Err(refusal) = self.may_see(channel) {
             return self.refuse(id, refusal);
         }
         // Nobody would see the answer.
@@ -98,7 +118,8 @@ impl<R: AsyncRead + Unpin> Session<R> {
         nothing_to_tell()
     }
 
-    fn with_presence(&self, channel: &ChannelName) -> Result<(), Refusal> {
+    fn may_see(&self, channel: &ChannelName) -> Result<(), Refusal> {
+        self.may(Right::Presence, channel)?;
         if self.namespace(channel)?.presence { Ok(()) } else { Err(refusals::no_presence(channel)) }
     }
 

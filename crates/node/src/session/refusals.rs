@@ -1,6 +1,7 @@
 //! Why a command is refused.
 
-use crate::Namespaces;
+use crate::{Namespaces, Rate};
+use fanwire_auth::{InvalidToken, Right};
 use fanwire_broker::{PublishError, ReadError, SubscribeError};
 use fanwire_protocol::{ChannelName, ErrorCode, Refusal, Target, channel::DEFAULT_NAMESPACE};
 
@@ -19,6 +20,62 @@ pub(super) fn unknown_namespace(channel: &ChannelName, known: &Namespaces) -> Re
     Refusal::new(ErrorCode::UnknownNamespace, message)
 }
 
+/// For those who are not to learn which namespaces there are.
+pub(super) fn unknown_namespace_untold(channel: &ChannelName) -> Refusal {
+    let message = format!("unknown namespace {:?} in \"{channel}\"", channel.namespace());
+    Refusal::new(ErrorCode::UnknownNamespace, message)
+}
+
+pub(super) fn authenticate_first() -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, "no token has come yet: send auth with one first")
+}
+
+pub(super) fn authenticated() -> Refusal {
+    Refusal::bad_request("the connection has a token already: refresh replaces it")
+}
+
+pub(super) fn user_limit(limit: usize) -> Refusal {
+    let message = format!("a user may have {limit} connections here, and this one has as many");
+    Refusal::new(ErrorCode::UserLimit, message)
+}
+
+pub(super) fn rate_limited(rate: Rate) -> Refusal {
+    let Rate { per_second, burst } = rate;
+    let message = format!("a connection may send {per_second} commands a second, {burst} at once");
+    Refusal::new(ErrorCode::RateLimited, message)
+}
+
+pub(super) fn no_tokens() -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, "this node takes no tokens: nobody has to have one")
+}
+
+pub(super) fn invalid_token(invalid: &InvalidToken) -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, format!("the token is refused: {invalid}"))
+}
+
+pub(super) fn another_user() -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, "the token is refused: it is another user's than that of the connection")
+}
+
+pub(super) fn subscribed(channel: &ChannelName) -> Refusal {
+    let message = format!("the token has no right to subscribe to \"{channel}\": unsubscribe from it first");
+    Refusal::new(ErrorCode::Forbidden, message)
+}
+
+pub(super) fn forbidden(right: Right, channel: &ChannelName) -> Refusal {
+    let what = match right {
+        Right::Subscribe => "subscribe to",
+        Right::Publish => "publish to",
+        Right::Presence => "see who is on",
+        Right::History => "read the history of",
+    };
+    Refusal::new(ErrorCode::Forbidden, format!("no right to {what} \"{channel}\""))
+}
+
+pub(super) fn forbidden_broadcast() -> Refusal {
+    Refusal::new(ErrorCode::Forbidden, "no right to broadcast")
+}
+
 pub(super) fn no_history(target: &Target) -> Refusal {
     let message = match target {
         Target::Broadcast => "broadcasts have no history".to_owned(),
@@ -33,6 +90,11 @@ pub(super) fn no_presence(channel: &ChannelName) -> Refusal {
     let message =
         format!("nobody can be seen on \"{channel}\": its namespace {:?} has no presence", channel.namespace());
     Refusal::new(ErrorCode::NoPresence, message)
+}
+
+pub(super) fn vouched_info() -> Refusal {
+    let message = "the token says what others are told of the connection (info): subscribe without info";
+    Refusal::new(ErrorCode::Forbidden, message)
 }
 
 pub(super) fn info_too_large(length: usize, limit: usize) -> Refusal {

@@ -2,7 +2,9 @@
 
 use super::{Calls, Client, Scripted};
 use crate::{
+    Allow, Auth, Rate, Who,
     accept::Seat,
+    auth::{Entrance, Identity},
     metrics::Metrics,
     namespaces::{Namespace, Namespaces},
     presence::{Keeper, Presence},
@@ -10,10 +12,12 @@ use crate::{
     reads::Reads,
     relay,
     session::{Sessions, Upgraded},
+    users::Users,
 };
+use fanwire_auth::Grant;
 use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, metrics::BrokerMetrics};
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ChannelName, Dialect, Dialects, NodeId, UserId};
+use fanwire_protocol::{ChannelName, ConnectionId, Dialect, Dialects, NodeId, UserId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
     net::Ipv4Addr,
@@ -61,7 +65,7 @@ pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub
 }
 
 /// What a test may want to be otherwise.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) message_limit: usize,
     pub(crate) outbox_limit: usize,
@@ -70,11 +74,23 @@ pub(crate) struct Settings {
     pub(crate) history: u32,
     /// Whether there is a keeper of presence.
     pub(crate) keeps: bool,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) command_rate: Option<Rate>,
+    pub(crate) byte_rate: Option<Rate>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { message_limit: 64 << 10, outbox_limit: 1 << 20, channel_limit: 100, history: 0, keeps: true }
+        Self {
+            message_limit: 64 << 10,
+            outbox_limit: 1 << 20,
+            channel_limit: 100,
+            history: 0,
+            keeps: true,
+            auth: None,
+            command_rate: None,
+            byte_rate: None,
+        }
     }
 }
 
@@ -100,10 +116,15 @@ pub(crate) fn namespaces(size: u32) -> Namespaces {
         ("hall", history, true, true),
     ];
     let named = |(name, history, recover, presence)| {
-        (String::from(name), Namespace { history, recover, presence, join_leave: presence })
+        let allow = Allow::default();
+        (String::from(name), Namespace { history, recover, presence, join_leave: presence, allow })
     };
     let count = if size > 0 { names.len() } else { 2 };
-    Namespaces { by_name: names.into_iter().take(count).map(named).collect(), broadcast: history }
+    Namespaces {
+        by_name: names.into_iter().take(count).map(named).collect(),
+        broadcast: history,
+        allow_broadcast: Who::default(),
+    }
 }
 
 impl Fixture {
@@ -141,6 +162,7 @@ impl Fixture {
         let (metrics, namespaces) = (Metrics::new(&registry).unwrap(), Arc::new(namespaces(settings.history)));
         let readiness = Readiness::new(broker.link(), &namespaces);
         let (follower, follows) = relay::follower();
+        let users = Users::default();
         tokio::spawn(relay::relay(relay::Parts {
             feed,
             hub: hub.clone(),
@@ -148,6 +170,8 @@ impl Fixture {
             namespaces: Arc::clone(&namespaces),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            node: NodeId::from_random(7),
+            users: users.clone(),
             follows,
         }));
         let presence = Arc::new(Presence::new(metrics.presence.members.clone()));
@@ -165,6 +189,11 @@ impl Fixture {
             presence,
             broker,
             dialects: Dialects::default(),
+            auth: settings.auth,
+            users,
+            user_limit: usize::MAX,
+            command_rate: settings.command_rate,
+            byte_rate: settings.byte_rate,
             metrics,
             heartbeat_interval: DAY,
             message_limit: settings.message_limit,
@@ -196,20 +225,39 @@ impl Fixture {
 
     /// Any client of a user.
     pub(crate) fn connect_user(&self, user: Option<&str>, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
-        self.serve((user, 0), dialect, capacity, read)
+        let id = self.sessions.next_id();
+        let user = user.map(|user| UserId::parse(user).unwrap());
+        let identity = user.map(|user| Identity::told(user, id, &self.sessions.users, usize::MAX).unwrap());
+        self.serve((id, identity, 0), dialect, capacity, read)
     }
 
     /// Any client, on any shard, be it one that is not there.
     pub(crate) fn connect_to(&self, shard: usize, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
-        self.serve((None, shard), dialect, capacity, read)
+        self.serve((self.sessions.next_id(), None, shard), dialect, capacity, read)
     }
 
-    fn serve(&self, (user, shard): (Option<&str>, usize), dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+    /// A JSON client that has come with a token which grants `grant`, and been welcomed.
+    pub(crate) async fn connect_bearer(&self, grant: Grant) -> Client {
+        let id = self.sessions.next_id();
+        let identity = Identity::bearer(grant, id, &self.sessions.users, usize::MAX).unwrap();
+        let mut client = self.serve((id, Some(identity), 0), Dialect::Json, WIDE, &[]);
+        assert_eq!(client.event().await["type"], "welcome");
+        client
+    }
+
+    fn serve(
+        &self,
+        (id, identity, shard): (ConnectionId, Option<Identity>, usize),
+        dialect: Dialect,
+        capacity: usize,
+        read: &[u8],
+    ) -> Client {
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = self.seat();
         let client = Ipv4Addr::LOCALHOST.into();
-        let user = user.map(|user| UserId::parse(user).unwrap());
-        let upgraded = Upgraded { dialect, client, user, transport, reader, read: read.to_vec(), shard, seat };
+        let entrance = Entrance::Admitted(identity.map(Box::new));
+        let read = read.to_vec();
+        let upgraded = Upgraded { id, dialect, entrance, client, transport, reader, read, shard, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
     }
 

@@ -3,6 +3,8 @@
 use super::{Answer, Fixture, UPGRADE};
 use crate::{
     accept::{Acceptor, PublicTls, Room, prepare},
+    addresses::{AddressLimits, Addresses},
+    origins::Origins,
     proxies::TrustedProxies,
     tls::Terminator,
     upgrade::Upgrades,
@@ -15,6 +17,9 @@ use tokio_util::task::TaskTracker;
 /// The cap on what the kernel holds unsent, in bytes.
 pub(crate) const UNSENT: u32 = 12_345;
 
+/// The longest head of a request, in bytes.
+pub(crate) const MAX_HEAD: usize = 16 * 1024;
+
 /// How many sockets beyond the limit may be in the course of being refused.
 pub(crate) const REFUSALS: usize = 30;
 
@@ -25,6 +30,10 @@ pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_tim
         metrics: sessions.metrics.clone(),
         proxies,
         user_header: Some(UserHeader::parse("X-User").unwrap()),
+        origins: Origins::default(),
+        addresses: Addresses::new(AddressLimits::default(), sessions.clock),
+        head_limit: MAX_HEAD,
+        header_limit: 100,
         readiness: fixture.readiness.clone(),
         handshake_timeout,
         tracker: TaskTracker::new(),

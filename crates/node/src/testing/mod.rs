@@ -15,6 +15,6 @@ pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
 pub(crate) use fixture::{Fixture, Settings, hub, namespaces, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
-pub(crate) use gateway::{Gateway, REFUSALS, UNSENT, eventually, results, upgrades};
+pub(crate) use gateway::{Gateway, MAX_HEAD, REFUSALS, UNSENT, eventually, results, upgrades};
 pub(crate) use http::{Answer, UPGRADE};
 pub(crate) use recorder::Recorder;

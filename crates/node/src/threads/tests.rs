@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::testing::shard_config;
-use fanwire_hub::{Activity, Admission, Clock, Hub, HubMetrics, Transport};
+use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, HubMetrics, Transport};
 use fanwire_protocol::{ConnectionId, Dialect, Dialects, Event, NodeId};
 use futures_util::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
@@ -36,7 +36,7 @@ async fn a_shard_that_panics_is_noticed() {
         dialect: Dialect::Json,
         transport: Arc::new(Broken),
         activity: Arc::new(Activity::default()),
-        greeting: Some(Event::Pong { id: None }),
+        entry: Entry::Now(Some(Event::Pong { id: None })),
     };
     // Whether the answer comes before the end is not sure.
     let _ = hub.shards()[1].connect(admission).await;

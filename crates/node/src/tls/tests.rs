@@ -159,3 +159,15 @@ async fn a_slow_client_of_the_internal_port_holds_up_nobody() {
     let ((_, peer), secured) = tokio::join!(accepting, certified.connect(address));
     assert_eq!(secured.unwrap().get_ref().0.local_addr().unwrap(), peer);
 }
+
+#[tokio::test]
+async fn a_page_of_the_node_itself_may_connect_over_tls() {
+    let certified = Certified::new("origin");
+    let gateway = Gateway::start_secured(10, LONG, Arc::clone(&certified.terminator));
+    for (origin, status) in [("https://node", 101), ("http://node", 403), ("https://elsewhere", 403)] {
+        let mut socket = certified.connect(gateway.address).await.unwrap();
+        let request = UPGRADE.replacen("Host", &format!("Origin: {origin}\r\nHost"), 1);
+        socket.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(Answer::head_of(&mut socket).await.status, status, "{origin}");
+    }
+}

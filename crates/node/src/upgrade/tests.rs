@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::{Answer, Fixture, Gateway, UPGRADE, eventually};
+use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, UPGRADE, eventually};
 use fanwire_broker::{Page, ReadError};
 use fanwire_protocol::{Epoch, Position};
 use std::{
@@ -14,6 +14,7 @@ use tokio::{
 };
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const PEER: Peer = Peer { address: CLIENT, scheme: Scheme::Http };
 const LONG: Duration = Duration::from_secs(60);
 
 /// A request whose answer is `status` with `header`, and which is counted once, under `result`.
@@ -43,7 +44,7 @@ async fn a_request_is_upgraded_however_it_is_spelled() {
         ("Upgrade: websocket", "Upgrade: WebSocket"),
         ("GET /any", "GET http://node:8765/any?token=x"),
         ("GET /any", "GET //"),
-        ("Sec-WebSocket-Version", "Origin: https://elsewhere\r\nSec-WebSocket-Version"),
+        ("Sec-WebSocket-Version", "Origin: http://node\r\nSec-WebSocket-Version"),
         ("Sec-WebSocket-Version", "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Version"),
         ("Sec-WebSocket-Version", "Sec-WebSocket-Protocol: \r\nSec-WebSocket-Version"),
     ] {
@@ -64,12 +65,14 @@ async fn what_is_no_handshake_is_refused_and_ends() {
         ("Version: 13", "Version: 8", 426, "sec-websocket-version: 13"),
         ("Key: dGhl", "Key: ", 400, close),
         ("Sec-WebSocket-Key", "X-Key", 400, close),
-        ("Host", &long, 431, close),
         ("HTTP/1.1", "HTTP/4.4", 400, close),
         ("GET /any", "\0", 400, close),
     ] {
         check(&UPGRADE.replacen(from, to, 1), status, header, "malformed").await;
     }
+    check(&UPGRADE.replacen("Host", &long, 1), 431, close, "head_too_large").await;
+    let many = format!("{}Host", "X: y\r\n".repeat(100));
+    check(&UPGRADE.replacen("Host", &many, 1), 431, close, "head_too_large").await;
     let protocol = "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Version";
     check(&UPGRADE.replacen("Sec-WebSocket-Version", protocol, 1), 400, close, "unknown_subprotocol").await;
 }
@@ -96,6 +99,14 @@ async fn a_user_that_nobody_can_be_is_refused_and_strangers_are_not_asked() {
         (None, &long, 101, "accepted"),
     ] {
         check_user(proxy, user, status, result).await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused() {
+    for origin in ["http://elsewhere", "https://node", "null"] {
+        let request = UPGRADE.replacen("Host", &format!("Origin: {origin}\r\nHost"), 1);
+        check(&request, 403, "connection: close", "foreign_origin").await;
     }
 }
 
@@ -147,16 +158,15 @@ async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
         .body(Body::default())
         .unwrap();
-    let Ok((_, granted)) = upgrades.grant(&mut request, (CLIENT, CLIENT), &mut Seat::take(&seats, true)) else {
-        panic!("refused")
-    };
+    let seat = Mutex::new(Seat::take(&seats, true));
+    let Ok((_, granted)) = upgrades.grant(&mut request, PEER, CLIENT, &seat).await else { panic!("refused") };
     upgrades.tracker.close();
     assert_eq!(upgrades.tracker.len(), 1);
 
-    let mut seat = Seat::take(&seats, true);
-    let Err(refused) = upgrades.grant(&mut request, (CLIENT, CLIENT), &mut seat) else { panic!("granted") };
+    let seat = Mutex::new(Seat::take(&seats, true));
+    let Err(refused) = upgrades.grant(&mut request, PEER, CLIENT, &seat).await else { panic!("granted") };
     assert_eq!((refused.0, refused.1.status()), (UpgradeResult::Draining, StatusCode::SERVICE_UNAVAILABLE));
-    assert!(seat.is_some(), "a socket that is being refused has no seat");
+    assert!(lock(&seat).is_some(), "a socket that is being refused has no seat");
     drop(granted);
     upgrades.tracker.wait().await;
     assert_eq!(seats.available_permits(), 1);
@@ -212,8 +222,7 @@ async fn an_upgrade_that_panics_gives_its_place_back_and_the_next_is_served() {
     let gateway = Gateway::start(1, LONG);
     let (upgrades, seat) = (Arc::clone(&gateway.upgrades), gateway.fixture.seat());
     let failed =
-        tokio::spawn(async move { upgrades.upgrade(Failing, CLIENT, seat, Instant::now() + LONG).await.is_some() })
-            .await;
+        tokio::spawn(async move { upgrades.upgrade(Failing, PEER, seat, Instant::now() + LONG).await.is_some() }).await;
     assert!(failed.is_err_and(|error| error.is_panic()));
     gateway.fixture.assert_empty();
     gateway.upgrade().await;

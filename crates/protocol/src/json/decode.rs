@@ -2,7 +2,7 @@
 
 use super::seed::{ConnectionSeed, FlagSeed, KeySeed, NumberSeed, PositionSeed, TextSeed, epoch, offset};
 use crate::{
-    Decoded, Dialect, IdempotencyKey, Incoming, Refusal, RequestId,
+    Decoded, Dialect, IdempotencyKey, Incoming, Refusal, RequestId, Token,
     command::limit,
     fields::{Fields, Payload, Values},
     key::Key,
@@ -84,6 +84,7 @@ impl<'a> Object<'a> {
             Key::Info => values.info = Some(self.payload(entries.next_value()?)),
             Key::InfoBase64 => values.info_base64 = Some(entries.next_value_seed(TextSeed(key, Some))?),
             Key::After => values.after = Some(entries.next_value_seed(ConnectionSeed(key))?),
+            Key::Token => values.token = Some(entries.next_value_seed(TextSeed(key, |text| Some(Token::new(&text))))?),
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use super::reader::{Fault, Item, Reader};
 use crate::{
-    ConnectionId, Decoded, Dialect, Epoch, IdempotencyKey, Incoming, NodeId, Position, Refusal, RequestId, command,
+    ConnectionId, Decoded, Dialect, Epoch, IdempotencyKey, Incoming, NodeId, Position, Refusal, RequestId, Token,
+    command,
     fields::{Fields, Payload, Values},
     key::Key,
     place::{Place, PlaceKey},
@@ -67,6 +68,7 @@ fn read<'a>(key: Key, reader: &mut Reader<'a>, values: &mut Values<'a>) -> Resul
         Key::Info => values.info = Some(Payload::MessagePack { bytes: reader.value()?, at }),
         Key::InfoBase64 => values.info_base64 = Some(text(key, reader)?),
         Key::After => values.after = Some(connection(key, reader)?),
+        Key::Token => values.token = Some(made_of(key, reader, |text| Some(Token::new(text)))?),
     }
     Ok(())
 }

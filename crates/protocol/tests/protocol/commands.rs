@@ -3,7 +3,8 @@
 use crate::support::{bytes, decode, decode_json, decode_message_pack, message_pack, refused};
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Command, Content, Decoded, Dialect, ErrorCode, Incoming, Request, RequestId, command::MAX_ID_LENGTH,
+    ChannelName, Command, Content, Decoded, Dialect, ErrorCode, Incoming, Request, RequestId, Token,
+    command::MAX_ID_LENGTH,
 };
 
 pub(crate) fn channel(name: &str) -> ChannelName {
@@ -52,6 +53,18 @@ fn every_command_is_read_in_both_encodings() {
         echo: true,
         idempotency_key: None,
     });
+}
+
+#[test]
+fn a_token_is_read_and_never_shown() {
+    let token = || Token::new("e.y.J");
+    check(r#"{"type":"auth","token":"e.y.J"}"#, None, |_| Command::Auth { token: token() });
+    check(r#"{"token":"e.y.J","type":"refresh","id":1}"#, Some(RequestId::Unsigned(1)), |_| Command::Refresh {
+        token: token(),
+    });
+    assert_eq!(format!("{:?}", Command::Auth { token: token() }), "Auth { token: Token(***) }");
+    check_bad_json(r#"{"type":"auth"}"#, None, "missing key \"token\" in auth");
+    check_bad_json(r#"{"type":"ping","token":"a"}"#, None, "unknown key \"token\": the keys of \"ping\" are type, id");
 }
 
 #[test]
@@ -116,7 +129,7 @@ fn what_is_no_command_is_refused_with_the_place() {
 
 #[test]
 fn an_unknown_command_is_told_the_known_ones() {
-    let known = "known are subscribe, unsubscribe, publish, broadcast, recover_broadcast, history, presence, presence_stats, ping";
+    let known = "known are subscribe, unsubscribe, publish, broadcast, recover_broadcast, history, presence, presence_stats, auth, refresh, ping";
     let code = ErrorCode::UnknownCommand;
     check_refused(r#"{"type":"pub","limit":1,"id":7}"#, Some(7), code, &format!("unknown command \"pub\": {known}"));
     let long = format!(r#"{{"type":"{}\n"}}"#, "é".repeat(1000));

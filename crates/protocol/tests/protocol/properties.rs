@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use fanwire_protocol::{
     ChannelName, Command, ConnectionId, Content, ContentKind, Decoded, Dialect, Dialects, Echo, ErrorCode, Event,
-    IdempotencyKey, Incoming, NodeId, Position, Publication, Request, RequestId, Target, command::MAX_LIMIT,
+    IdempotencyKey, Incoming, NodeId, Position, Publication, Request, RequestId, Target, Token, command::MAX_LIMIT,
     content::MAX_DEPTH, dialect,
 };
 use proptest::{collection::vec, prelude::*};
@@ -64,6 +64,7 @@ fn spelled(command: &Command, id: Option<&RequestId>, content: &Value) -> Value 
         Command::History { channel, limit, reverse, .. } => {
             json!({"channel": channel.as_str(), "limit": limit, "reverse": reverse})
         }
+        Command::Auth { token } | Command::Refresh { token } => json!({"token": token.expose()}),
         Command::Ping | Command::Echo(_) => json!({}),
     };
     if let Command::Subscribe { info: Some(_), .. } = command {
@@ -108,7 +109,8 @@ fn options() -> impl Strategy<Value = Options> {
     )
 }
 
-fn commands(channel: ChannelName, content: Content, options: Options) -> [Command; 9] {
+fn commands(channel: ChannelName, content: Content, options: Options) -> [Command; 11] {
+    let token = Token::new(channel.as_str());
     let Options { flag, key, place, position, limit, after } = options;
     [
         Command::Subscribe { channel: channel.clone(), recover: place.clone(), info: flag.then(|| content.clone()) },
@@ -119,6 +121,8 @@ fn commands(channel: ChannelName, content: Content, options: Options) -> [Comman
         Command::Publish { channel, content: content.clone(), echo: flag, idempotency_key: key.clone() },
         Command::Broadcast { content, echo: flag, idempotency_key: key },
         Command::RecoverBroadcast { position },
+        Command::Auth { token: token.clone() },
+        Command::Refresh { token },
         Command::Ping,
     ]
 }

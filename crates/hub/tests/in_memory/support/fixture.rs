@@ -1,7 +1,7 @@
 //! A running hub.
 
 use super::{Client, gate::Gate, probe::Probe};
-use fanwire_hub::{Activity, Admission, Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
+use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
 use fanwire_protocol::{ConnectionId, Delivery, Dialect, Dialects, Event, NodeId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
@@ -80,16 +80,16 @@ impl Fixture {
         capacity: usize,
         greeting: Option<Event>,
     ) -> Client {
+        self.enter(shard, dialect, capacity, Entry::Now(greeting)).await
+    }
+
+    /// Any connection, however it enters.
+    pub(crate) async fn enter(&self, shard: usize, dialect: Dialect, capacity: usize, entry: Entry) -> Client {
         let (pipe, session, peer) = Pipe::new(capacity);
         let (transport, activity) = (Probe::new(pipe), Arc::new(Activity::default()));
         let id = ConnectionId(self.node, self.sequence.fetch_add(1, Relaxed) + 1);
-        let admission = Admission {
-            id,
-            dialect,
-            transport: Arc::clone(&transport) as _,
-            activity: Arc::clone(&activity),
-            greeting,
-        };
+        let admission =
+            Admission { id, dialect, transport: Arc::clone(&transport) as _, activity: Arc::clone(&activity), entry };
         let handle = self.hub.shards()[shard].clone();
         let (key, place) = handle.connect(admission).await.unwrap();
         Client::new(handle, key, place, id, shard, activity, transport, session, peer, Arc::clone(self.hub.interest()))

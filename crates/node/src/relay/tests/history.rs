@@ -29,7 +29,10 @@ impl Followed {
         let metrics = Metrics::new(&registry).unwrap();
         let namespaces = Arc::new(namespaces(100));
         let readiness = Readiness::new(broker.link(), &namespaces);
-        let parts = Parts { feed: receiver, hub: hub.clone(), broker, namespaces, metrics, readiness, follows };
+        let (node, users) = (NodeId::from_random(7), Users::default());
+        let hub_of_parts = hub.clone();
+        let parts =
+            Parts { feed: receiver, hub: hub_of_parts, broker, namespaces, metrics, readiness, node, users, follows };
         tokio::spawn(relay(parts));
         calls.history().await.1.send(Ok(page("a", 0, []))).unwrap();
         let socket = Arc::new(Recorder::default());
@@ -38,7 +41,7 @@ impl Followed {
             dialect: Dialect::Json,
             transport: Arc::clone(&socket) as _,
             activity: Arc::new(Activity::default()),
-            greeting: None,
+            entry: Entry::Now(None),
         };
         let (key, _) = hub.shards()[0].connect(admission).await.unwrap();
         for channel in CHANNELS {

@@ -1,8 +1,10 @@
 //! Who is on a channel: what a connection says of itself, what it is told, and what it may ask.
 
 use crate::testing::{Client, Fixture, Settings, settle};
-use fanwire_protocol::Dialect;
+use fanwire_auth::{Grant, Rights};
+use fanwire_protocol::{Content, Dialect, UserId};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn user(fixture: &Fixture, user: Option<&str>) -> (Client, Value) {
     let mut client = fixture.connect_user(user, Dialect::Json, 1 << 20, &[]);
@@ -125,4 +127,37 @@ async fn a_channel_may_have_both_a_history_and_presence() {
     assert_eq!(watcher.event().await, json!({ "type": "leave", "channel": "hall:1", "connection": id }));
     let page = ask(&mut other, json!({ "type": "history", "id": 5, "channel": "hall:1" })).await;
     assert_eq!(page["publications"], json!([{ "offset": 1, "content": 1 }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_token_says_of_a_member_is_not_the_clients_to_replace() {
+    let fixture = Fixture::start();
+    let info = Content::json(&format!(r#""{}""#, "x".repeat(1000))).unwrap();
+    let (user, lasts) = (UserId::parse("zoe").ok(), Duration::from_secs(60));
+    let grant = Grant { user, info: Some(info), rights: Rights::default(), id: None, lasts };
+    let mut client = fixture.connect_bearer(grant.clone()).await;
+    let own = ask(&mut client, json!({ "type": "subscribe", "id": 1, "channel": "room:1", "info": 7 })).await;
+    assert_eq!((&own["type"], &own["code"]), (&json!("error"), &json!("forbidden")));
+    subscribe(&mut client, "room:1", Value::Null).await;
+    // Where nobody is seen it says nothing.
+    subscribe(&mut client, "news", Value::Null).await;
+    let mut silent = fixture.connect_bearer(Grant { info: None, ..grant }).await;
+    subscribe(&mut silent, "room:1", json!(7)).await;
+    let page = ask(&mut silent, json!({ "type": "presence", "id": 2, "channel": "room:1" })).await;
+    let members = page["members"].as_array().unwrap();
+    let seen: Vec<_> = members.iter().map(|member| (&member["user"], &member["info"])).collect();
+    assert_eq!(seen, [(&json!("zoe"), &json!("x".repeat(1000))), (&json!("zoe"), &json!(7))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_a_proxy_tells_of_is_noted_until_the_connection_ends() {
+    let fixture = Fixture::start();
+    let zoe = UserId::parse("zoe").unwrap();
+    let (client, _) = user(&fixture, Some("zoe")).await;
+    let (mut other, _) = user(&fixture, Some("zoe")).await;
+    subscribe(&mut other, "room:1", Value::Null).await;
+    assert_eq!(fixture.sessions.users.of_user(&zoe).len(), 2);
+    drop((client, other));
+    settle().await;
+    assert!(fixture.sessions.users.of_user(&zoe).is_empty());
 }

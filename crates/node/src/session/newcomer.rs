@@ -1,0 +1,110 @@
+//! A connection that has yet to say who it is.
+
+use super::{Session, Stop, nothing_to_tell, refusals};
+use crate::{auth::Auth, websocket::Received};
+use fanwire_hub::Told;
+use fanwire_protocol::{CloseReason, Command, Decoded, Event, Incoming, Request, RequestId, Token, frame};
+use tokio::{io::AsyncRead, time::timeout};
+
+/// Such a connection: of all that a session can do it reaches nothing but `auth` and pings.
+pub(super) struct Newcomer<'a, R>(&'a mut Session<R>);
+
+/// Whether it has said who it is.
+enum Known {
+    Yes,
+    NotYet,
+}
+
+impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
+    pub(super) fn new(session: &'a mut Session<R>) -> Self {
+        Self(session)
+    }
+
+    /// Waits until it has sent a token that grants something, and welcomes it.
+    pub(super) async fn wait(mut self, auth: &Auth) -> Result<(), Stop> {
+        let known = timeout(auth.timeout, async {
+            while let Known::NotYet = self.turn(auth).await? {}
+            Ok(())
+        });
+        known.await.unwrap_or(Err(Stop::Ended(CloseReason::AuthTimeout)))
+    }
+
+    async fn turn(&mut self, auth: &Auth) -> Result<Known, Stop> {
+        let received = self.0.reader.next().await.map_err(Stop::Read)?;
+        let decoded = match received {
+            Received::Close(code) => return Err(Stop::PeerClosed(code)),
+            // What arrives behind our own Close frame is read, but not carried out.
+            _ if self.0.activity.ended_by().is_some() => return Ok(Known::NotYet),
+            Received::Text(text) => self.decode(Incoming::Text(&text)),
+            Received::Binary(bytes) => self.decode(Incoming::Binary(&bytes)),
+            Received::Ping(_) if !self.0.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
+            Received::Ping(payload) => {
+                self.0.shard.answer(self.0.key, frame::frame(frame::Opcode::Pong, &payload)).await?;
+                return Ok(Known::NotYet);
+            }
+            Received::Pong => return Ok(Known::NotYet),
+        };
+        if !self.0.is_in_pace() {
+            return Err(Stop::Ended(CloseReason::TooFast));
+        }
+        for one in decoded {
+            if let Known::Yes = self.take(one, auth).await? {
+                return Ok(Known::Yes);
+            }
+        }
+        Ok(Known::NotYet)
+    }
+
+    fn decode(&self, message: Incoming<'_>) -> Vec<Decoded> {
+        self.0.shared.dialects.decode(self.0.dialect, message).into_vec()
+    }
+
+    async fn take(&mut self, decoded: Decoded, auth: &Auth) -> Result<Known, Stop> {
+        let told = match decoded {
+            Decoded::Request(Request { id, command }) => {
+                self.0.shared.metrics.commanded(Some(&command));
+                match command {
+                    Command::Auth { token } => return self.authenticate(id, &token, auth).await,
+                    Command::Ping => self.0.tell(&Event::Pong { id }),
+                    _ => self.0.refuse(id, refusals::authenticate_first()),
+                }
+            }
+            Decoded::Refused { id, refusal } => {
+                self.0.shared.metrics.commanded(None);
+                self.0.refuse(id, refusal)
+            }
+        };
+        told.await?;
+        Ok(Known::NotYet)
+    }
+
+    async fn authenticate(&mut self, id: Option<RequestId>, token: &Token, auth: &Auth) -> Result<Known, Stop> {
+        match auth.verify(token.expose(), &self.0.shared.metrics).await {
+            Ok(grant) => match self.0.set_bearer(grant) {
+                Ok(()) => {
+                    self.welcome().await?;
+                    self.ok(id).await?;
+                    Ok(Known::Yes)
+                }
+                Err(refusal) => {
+                    self.0.refuse(id, refusal).await?;
+                    Ok(Known::NotYet)
+                }
+            },
+            Err(invalid) => {
+                self.0.refuse(id, refusals::invalid_token(&invalid)).await?;
+                Ok(Known::NotYet)
+            }
+        }
+    }
+
+    async fn welcome(&mut self) -> Result<(), Stop> {
+        let welcome = self.0.shared.welcome(self.0.id);
+        self.0.welcomed_at = self.0.shard.welcome(self.0.key, welcome).await?.map(Box::new);
+        Ok(())
+    }
+
+    fn ok(&self, id: Option<RequestId>) -> Told {
+        id.map_or_else(nothing_to_tell, |id| self.0.tell(&Event::Ok { id }))
+    }
+}

@@ -1,0 +1,117 @@
+//! Who a connection belongs to, and what it may do.
+
+use super::{Session, Step, nothing_to_tell, refusals};
+use crate::{
+    auth::Identity,
+    permissions::{may, may_broadcast},
+    users::UserFull,
+};
+use fanwire_auth::{Grant, InvalidToken, Right};
+use fanwire_hub::Told;
+use fanwire_protocol::{ChannelName, Event, Refusal, RequestId, Token};
+use std::sync::Arc;
+use tokio::io::AsyncRead;
+
+/// A token that was sent as a command, verified.
+pub(super) struct Verified {
+    id: Option<RequestId>,
+    grant: Result<Grant, InvalidToken>,
+}
+
+impl<R: AsyncRead + Unpin> Session<R> {
+    /// Who the connection is, where that is known.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.present.as_ref()?.identity.as_deref()
+    }
+
+    /// What its token grants, if it has come with one.
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.identity()?.grant()
+    }
+
+    /// Whether the connection may do what `right` says at `channel`.
+    pub(super) fn may(&self, right: Right, channel: &ChannelName) -> Result<(), Refusal> {
+        self.granted(self.grant(), right, channel)
+    }
+
+    fn granted(&self, grant: Option<&Grant>, right: Right, channel: &ChannelName) -> Result<(), Refusal> {
+        let allows = self.shared.namespaces.of(channel).map(|namespace| &namespace.allow);
+        if self.shared.auth.is_none() || may(grant, allows, right, channel) {
+            return Ok(());
+        }
+        Err(refusals::forbidden(right, channel))
+    }
+
+    /// Whether the connection may broadcast.
+    pub(super) fn may_broadcast(&self) -> Result<(), Refusal> {
+        if self.shared.auth.is_none() || may_broadcast(self.grant(), self.shared.namespaces.allow_broadcast) {
+            return Ok(());
+        }
+        Err(refusals::forbidden_broadcast())
+    }
+
+    /// A connection that came without a token sends one.
+    pub(super) fn authenticate(&mut self, id: Option<RequestId>, token: Token) -> Told {
+        if self.grant().is_some() {
+            return self.refuse(id, refusals::authenticated());
+        }
+        self.verify(id, token)
+    }
+
+    /// A connection that came with a token sends another one.
+    pub(super) fn refresh(&mut self, id: Option<RequestId>, token: Token) -> Told {
+        if self.grant().is_none() {
+            return self.refuse(id, refusals::authenticate_first());
+        }
+        self.verify(id, token)
+    }
+
+    fn verify(&mut self, id: Option<RequestId>, token: Token) -> Told {
+        if self.shared.auth.is_none() {
+            return self.refuse(id, refusals::no_tokens());
+        }
+        let shared = Arc::clone(&self.shared);
+        self.step = Some(Box::pin(async move {
+            let grant = match &shared.auth {
+                Some(auth) => auth.verify(token.expose(), &shared.metrics).await,
+                None => Err(InvalidToken::UnknownKey),
+            };
+            Step::Verified(Box::new(Verified { id, grant }))
+        }));
+        nothing_to_tell()
+    }
+
+    pub(super) fn change_bearer(&mut self, verified: Verified) -> Told {
+        let Verified { id, grant } = verified;
+        let grant = grant.map_err(|invalid| refusals::invalid_token(&invalid));
+        match grant.and_then(|grant| self.fitting_grant(grant)) {
+            Ok(grant) => match self.set_bearer(grant) {
+                Ok(()) => id.map_or_else(nothing_to_tell, |id| self.tell(&Event::Ok { id })),
+                Err(refusal) => self.refuse(id, refusal),
+            },
+            Err(refusal) => self.refuse(id, refusal),
+        }
+    }
+
+    /// The connection belongs to whom the token says. Where it is seen already, it is seen as before.
+    pub(super) fn set_bearer(&mut self, grant: Grant) -> Result<(), Refusal> {
+        // The one before goes first: it would take the note of this one with it. Its place among its user's is this
+        // one's, whoever has come meanwhile.
+        let before = self.present.as_mut().and_then(|present| present.identity.take());
+        let limit = if before.is_some() { usize::MAX } else { self.shared.user_limit };
+        drop(before);
+        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit);
+        let bearer = bearer.map_err(|UserFull| refusals::user_limit(limit))?;
+        self.present.get_or_insert_default().identity = Some(Box::new(bearer));
+        Ok(())
+    }
+
+    /// The grant, unless it is another user's, or would take away what the connection has.
+    fn fitting_grant(&self, grant: Grant) -> Result<Grant, Refusal> {
+        if self.grant().is_some_and(|before| before.user != grant.user) {
+            return Err(refusals::another_user());
+        }
+        let lost = self.channels.iter().find(|channel| self.granted(Some(&grant), Right::Subscribe, channel).is_err());
+        lost.map_or(Ok(grant), |channel| Err(refusals::subscribed(channel)))
+    }
+}
