@@ -7,7 +7,12 @@ use crate::{
 use fanwire_auth::{Grant, InvalidToken, Verifier};
 use fanwire_protocol::{ConnectionId, UserId};
 use http::{HeaderMap, Uri, header};
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What subprotocols begin with that are tokens.
@@ -89,14 +94,11 @@ impl Identity {
         }
     }
 
-    /// Waits until its token, if there is one, holds no longer.
-    pub(crate) async fn end(&mut self) {
-        match &mut self.word {
-            Word::Token { ends: Some(ends), timer, .. } => {
-                timer.get_or_insert_with(|| Box::pin(sleep_until(*ends))).as_mut().await;
-            }
-            Word::Token { ends: None, .. } | Word::Proxy(_) => std::future::pending().await,
-        }
+    /// Ready when its token, if there is one, holds no longer. Not a future of its own, for each session would have room
+    /// for it.
+    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Word::Token { ends: Some(ends), timer, .. } = &mut self.word else { return Poll::Pending };
+        timer.get_or_insert_with(|| Box::pin(sleep_until(*ends))).as_mut().poll(context)
     }
 }
 

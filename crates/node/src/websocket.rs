@@ -99,13 +99,13 @@ pub(crate) struct Reader<R> {
     activity: Arc<Activity>,
     clock: Clock,
     received_bytes: IntCounter,
-    rate: Option<Rate>,
-    bytes: Bucket,
+    /// How fast bytes may come, and what is left of that. Boxed, for most nodes have no such limit.
+    pace: Option<Box<(Rate, Bucket)>>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads messages of at most `limit` bytes from `socket`, of which `read` was read already, no faster than `rate`. Every arrival is noted
-    /// in `activity`.
+    /// Reads messages of at most `limit` bytes from `socket`, of which `read` was read already, no faster than `rate`.
+    /// Every arrival is noted in `activity`.
     pub(crate) fn new(
         socket: R,
         read: &[u8],
@@ -121,7 +121,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
         let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
-        Self { socket, context, activity, clock, received_bytes, rate, bytes: Bucket::default() }
+        let pace = rate.map(|rate| Box::new((rate, Bucket::default())));
+        Self { socket, context, activity, clock, received_bytes, pace }
     }
 
     /// The next message. Cancelling it loses nothing.
@@ -136,7 +137,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             let (now, read) = (self.clock.now(), stream.read);
             self.activity.arrived(now);
             self.received_bytes.inc_by(read);
-            if self.rate.is_some_and(|rate| !self.bytes.take(rate, read, now)) {
+            if self.pace.as_mut().is_some_and(|pace| !pace.1.take(pace.0, read, now)) {
                 return Poll::Ready(Err(ReadEnd::Broken(CloseReason::TooFast)));
             }
         }

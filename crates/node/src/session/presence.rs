@@ -11,7 +11,7 @@ use fanwire_hub::{Told, outbox::ENTRY_COST};
 use fanwire_protocol::{
     ChangeKind, ChannelName, ConnectionId, Content, Event, Member, MemberChange, Publication, Refusal, RequestId,
 };
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc, task::Poll};
 use tokio::io::AsyncRead;
 
 /// Who a connection is, and where it is seen. Most connections have none of it.
@@ -27,12 +27,12 @@ impl Present {
         identity.map(|identity| Box::new(Self { identity: Some(identity), memberships: Vec::new() }))
     }
 
-    /// Waits until the connection's token, if it has one, holds no longer.
-    pub(super) async fn end(present: &mut Option<Box<Self>>) {
-        match present.as_mut().and_then(|present| present.identity.as_mut()) {
-            Some(identity) => identity.end().await,
-            None => std::future::pending().await,
-        }
+    /// The end of the connection's token; pending for ever where it has none.
+    pub(super) fn end(present: &mut Option<Box<Self>>) -> impl Future<Output = ()> {
+        poll_fn(|context| {
+            let identity = present.as_mut().and_then(|present| present.identity.as_mut());
+            identity.map_or(Poll::Pending, |identity| identity.poll_end(context))
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use fanwire_hub::transport::TcpReader;
 use std::sync::Arc;
 
 /// The length of the future of a session, in bytes.
-const BOUND: usize = 808;
+const BOUND: usize = 792;
 
 fn size_of_output<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
     size_of::<F>()
