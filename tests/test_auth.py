@@ -169,7 +169,9 @@ async def test_who_has_no_token_may_what_anyone_may(lenient, key):
         await anonymous.ok("broadcast", content=1)
     async with plain(lenient) as client:
         await client.broadcast("x")
-        assert "no right to broadcast" in await client.receive()
+        # The broadcast of before may reach it first.
+        while "no right to broadcast" not in await client.receive():
+            pass
     with pytest.raises(InvalidStatus) as refused:
         async with native(lenient, **bearer("garbage")):
             pass
