@@ -273,7 +273,7 @@ async fn scripts_that_another_node_brings_back_cost_no_order() {
                 assert_eq!(place.as_ref().unwrap().offset, last + 1);
                 last = place.unwrap().offset;
             }
-            Err(error) => assert!(error.to_string().contains("lost its scripts"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("took a later publication first"), "{error}"),
         }
     }
     assert_eq!(newest(&a, "room").await.offset, last);
