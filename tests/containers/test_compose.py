@@ -181,8 +181,9 @@ async def test_a_rolling_restart_with_history_loses_nothing(cluster, capsys):
     # A node of its own, so that a silence is a client's and not the publisher's.
     steady = await asyncio.to_thread(cluster.beside, "serve", networks=("edge", "backend"))
     (beside,) = cluster.containers("beside")
-    source = Source(f"ws://{beside.addresses['edge']}:8765/", "kept:news", rate=25)
     async with reconnecting(cluster.url, CLIENTS, "kept:news", kind=Resuming) as clients:
+        # When all are there: so each gets everything.
+        source = Source(f"ws://{beside.addresses['edge']}:8765/", "kept:news", rate=25)
         await asyncio.to_thread(cluster.roll)
         await asyncio.to_thread(cluster.wait_healthy, node=NODES)
         await all_caught_up(clients, source)
