@@ -1,11 +1,12 @@
 //! The way to a node.
 
-use crate::{args::EndpointArgs, config::Environment, failure::Failure};
+use crate::{
+    args::EndpointArgs,
+    config::{Environment, TOKEN},
+    failure::Failure,
+};
 use fanwire_client::{Client, Events, Options, Token};
 use std::ffi::OsStr;
-
-/// The variable that holds a token.
-pub(crate) const TOKEN: &str = "FANWIRE_TOKEN";
 
 /// Connects to the node of `args`, with the token of `environment` unless `args` have one; `options` say the rest.
 pub(crate) async fn connect(

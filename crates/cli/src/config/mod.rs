@@ -44,6 +44,7 @@ pub(crate) use redis::RedisMode;
 #[cfg(test)]
 pub(crate) use redis_url::RedisUrl;
 pub(crate) use tls::PortTls;
+pub(crate) use variables::TOKEN;
 
 use fanwire_protocol::TemplateTexts;
 use fanwire_tls::ServerSide;

@@ -9,11 +9,13 @@ use super::{
     namespaces,
     problem::{Problem, Problems},
 };
-use crate::endpoint::TOKEN;
 use std::collections::BTreeMap;
 
 /// What the names of our variables begin with.
 pub(crate) const PREFIX: &str = "FANWIRE_";
+
+/// The variable that holds a token, which is of the commands that connect and no setting.
+pub(crate) const TOKEN: &str = "FANWIRE_TOKEN";
 
 /// What the environment says.
 #[derive(Debug, Default)]
