@@ -29,6 +29,13 @@ fn linked() -> Subscriptions<usize> {
     subscriptions
 }
 
+/// The first channel is subscribed at the first server, as waiter 1 has asked.
+fn be_subscribed(subscriptions: &mut Subscriptions<usize>) {
+    subscriptions.subscribe(&name(1), home(), 1);
+    subscriptions.next_batch(ONE, 256);
+    subscriptions.confirmed(ONE, "c1", true);
+}
+
 /// Makes a link, on which what is about the server alone is confirmed.
 fn make(subscriptions: &mut Subscriptions<usize>, member: MemberId) {
     let own: Name = format!("own{}", member.0).into();
@@ -150,9 +157,7 @@ fn what_moves_is_left_here_before_it_is_joined_there() {
     let mut s = linked();
     make(&mut s, TWO);
     s.accept(TWO);
-    s.subscribe(&name(1), home(), 1);
-    s.next_batch(ONE, 256);
-    s.confirmed(ONE, "c1", true);
+    be_subscribed(&mut s);
     let (moved, _) = s.reroute(|partition| Owner::Member(if partition == home() { TWO } else { ONE }));
     assert_eq!(moved, [home()].into_iter().collect());
     assert!(s.next_batch(TWO, 256).is_empty() && !s.has_arrived(TWO));
@@ -168,9 +173,7 @@ fn what_moves_is_left_here_before_it_is_joined_there() {
 #[test]
 fn what_a_server_lets_go_of_waits_until_it_is_known_who_has_it() {
     let mut s = linked();
-    s.subscribe(&name(1), home(), 1);
-    s.next_batch(ONE, 256);
-    s.confirmed(ONE, "c1", true);
+    be_subscribed(&mut s);
     assert_eq!(s.confirmed(ONE, "c1", false), Confirmed::Moved);
     assert!(s.next_batch(ONE, 256).is_empty());
     assert!(matches!(s.subscribe(&name(2), home(), 2), Subscribed::Waiting(_)));
@@ -192,9 +195,7 @@ fn a_lost_link_takes_nothing_along_that_is_on_its_way_elsewhere() {
     let mut s = linked();
     make(&mut s, TWO);
     s.accept(TWO);
-    s.subscribe(&name(1), home(), 1);
-    s.next_batch(ONE, 256);
-    s.confirmed(ONE, "c1", true);
+    be_subscribed(&mut s);
     s.reroute(|_| Owner::Member(TWO));
     s.subscribe(&name(1), home(), 2);
     assert!(s.link_lost(ONE).is_empty());
