@@ -157,6 +157,9 @@ async def test_each_close_is_counted_under_its_reason(start_node):
     ends = {
         "protocol_error": lambda raw: raw.send_frame(7),
         "invalid_utf8": lambda raw: raw.send_frame(frames.TEXT, b"\xff"),
+        "too_many_fragments": lambda raw: raw.send(
+            frames.client_frame(frames.TEXT, b"", fin=False) + frames.client_frame(frames.CONTINUATION, b"", fin=False) * 1024
+        ),
         "message_too_big": lambda raw: raw.send_frame(frames.TEXT, b"x" * 70_000),
         "peer_closed": lambda raw: raw.send_frame(frames.CLOSE),
         "heartbeat_timeout": lambda raw: raw.end(),

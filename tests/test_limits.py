@@ -69,7 +69,8 @@ async def test_a_flood_of_pings_is_closed(start_node):
 
 @pytest.mark.parametrize("fragments", [False, True])
 async def test_bytes_beyond_the_pace_are_closed(start_node, fragments):
-    node = start_node(limits__bytes__rate="1KiB", limits__bytes__burst="20KiB", limits__message="10KiB")
+    limits = {"limits__message": "10KiB", "limits__fragments": "10000"}
+    node = start_node(limits__bytes__rate="1KiB", limits__bytes__burst="20KiB", **limits)
     async with bystander(node):
         async with raw_websocket(node, NATIVE) as raw:
             try:

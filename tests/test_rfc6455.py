@@ -53,6 +53,11 @@ BROKEN = {
         1009,
         client_frame(BINARY, b"x" * 40_000, fin=False) + client_frame(CONTINUATION, b"x" * 40_000),
     ),
+    "more fragments than may be": (
+        1008,
+        client_frame(TEXT, b"", fin=False) + client_frame(CONTINUATION, b"", fin=False) * 1024,
+    ),
+    "length in more bytes than it needs": (1002, b"\x81\xfe\x00\x05\0\0\0\0hello"),
     "endless empty-handed fragments": (
         1009,
         client_frame(TEXT, b"x" * 1000, fin=False) + client_frame(CONTINUATION, b"x" * 1000, fin=False) * 70,

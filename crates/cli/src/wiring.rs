@@ -84,6 +84,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         drain_window: config.drain.window,
         drain_deadline: config.drain.deadline,
         message_limit: config.limits.message.bytes(),
+        fragment_limit: config.limits.fragments,
         connection_limit: allowance.connections,
         refusal_limit: allowance.refusals,
         channel_limit: config.limits.channels,

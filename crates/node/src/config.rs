@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub drain_deadline: Duration,
     /// The longest message that a client may send, in bytes.
     pub message_limit: usize,
+    /// How many fragments it may have.
+    pub fragment_limit: usize,
     /// How many connections the node takes, those in their handshake included.
     pub connection_limit: usize,
     /// How many sockets beyond that limit may be in the course of being refused; any more are dropped unheard.

@@ -1,8 +1,10 @@
 //! What fuzzers call: whatever a client sends, it is answered or closed, and nobody else notices.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod decoder;
 mod positions;
 
+pub use decoder::decoder;
 pub use positions::positions;
 
 use crate::{
@@ -105,6 +107,11 @@ mod tests {
     #[test]
     fn frames_of_the_corpus_do_no_harm() {
         each("frames", frames);
+    }
+
+    #[test]
+    fn decoder_of_the_corpus_does_no_harm() {
+        each("decoder", decoder);
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
 //! | [`user_header`] | who the user is where proxies tell that |
-//! | `websocket` | the handshake and the read side of WebSockets: the only place that names tungstenite |
+//! | `websocket` | the handshake and the read side of WebSockets |
 //! | `session` | one connection's commands and their answers |
 //! | `relay` | from the broker's feed to the hub, without gaps where there is a history |
 //! | `reads` | reads of histories that many want at the same time |

@@ -16,10 +16,11 @@ use crate::{
     tls::{Certificates, HandshakeThreads, TlsPorts, keep_fresh},
     upgrade::Upgrades,
     users::Users,
+    websocket,
 };
 use fanwire_broker::{Broker, Feed, ReadError};
 use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
-use fanwire_protocol::Dialects;
+use fanwire_protocol::{Dialects, frame::Limits};
 use fanwire_tls::InvalidTls;
 use futures_util::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
@@ -281,10 +282,14 @@ fn sessions(
         users: Users::default(),
         user_limit: config.user_limit.unwrap_or(usize::MAX),
         command_rate: config.command_rate,
-        byte_rate: config.byte_rate,
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
-        message_limit: config.message_limit,
+        reading: websocket::Terms {
+            limits: Limits { message: config.message_limit, fragments: config.fragment_limit },
+            rate: config.byte_rate,
+            clock,
+            received_bytes: metrics.received_bytes.clone(),
+        },
         outbox_limit: config.outbox_limit,
         channel_limit: config.channel_limit,
         info_limit: config.info_limit,

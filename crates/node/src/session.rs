@@ -39,7 +39,7 @@ use crate::{
 use fanwire_broker::{Accepted, Page, PublishError, ReadError, SubscribeError};
 use fanwire_hub::{Activity, ConnectionKey, ShardGone, ShardHandle, Subscription, Told};
 use fanwire_protocol::{
-    ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, Position, Refusal, RequestId, frame,
+    ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, Position, Refusal, RequestId,
 };
 use futures_util::future::{BoxFuture, Either, ready};
 use history::Behind;
@@ -130,7 +130,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
             },
         };
         match stop {
-            Stop::Read(ReadEnd::Broken(reason)) | Stop::Ended(reason) => self.break_off(reason).await,
+            Stop::Ended(reason) => self.break_off(reason).await,
+            Stop::Read(ReadEnd::Broken(violation)) => {
+                tracing::debug!(connection = %self.id, client = %self.client, %violation, "what a client sent is broken");
+                self.break_off(violation.reason()).await;
+            }
+            Stop::Read(ReadEnd::TooFast) => self.break_off(CloseReason::TooFast).await,
             Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
             Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
         }
@@ -171,13 +176,15 @@ impl<R: AsyncRead + Unpin> Session<R> {
             self.take(decoded).await?;
         }
         let takes_commands = self.takes_commands();
+        let (shared, dialect) = (&self.shared, self.dialect);
+        let decode = |message: Incoming<'_>| shared.dialects.decode(dialect, message);
         let told = tokio::select! {
             biased;
             () = Present::end(&mut self.present) => return Err(Stop::Ended(CloseReason::TokenExpired)),
             (id, result) = first_answer(&mut self.unanswered) => self.answer_publish(id, result),
             step = under_way(&mut self.step) => self.finish(step),
             done = advance(&mut self.beside) => self.rest(done)?,
-            received = self.reader.next(), if takes_commands => self.receive(received.map_err(Stop::Read)?)?,
+            received = self.reader.next(&shared.reading, decode), if takes_commands => self.receive(received.map_err(Stop::Read)?)?,
         };
         Ok(told.await?)
     }
@@ -223,10 +230,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Received::Close(code) => return Err(Stop::PeerClosed(code)),
             // What arrives behind our own Close frame is read, but not carried out.
             _ if self.activity.ended_by().is_some() => nothing_to_tell(),
-            Received::Text(text) => self.decode(Incoming::Text(&text)),
-            Received::Binary(bytes) => self.decode(Incoming::Binary(&bytes)),
-            Received::Ping(_) if !self.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
-            Received::Ping(payload) => self.shard.answer(self.key, frame::frame(frame::Opcode::Pong, &payload)),
+            Received::Message(decoded) => {
+                self.inbox.extend(decoded);
+                nothing_to_tell()
+            }
+            Received::Ping { .. } if !self.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
+            Received::Ping { pong } => self.shard.answer(self.key, pong),
             Received::Pong => nothing_to_tell(),
         })
     }
@@ -235,11 +244,6 @@ impl<R: AsyncRead + Unpin> Session<R> {
     fn is_in_pace(&mut self) -> bool {
         let rate = self.shared.command_rate;
         rate.is_none_or(|rate| self.commands.take(rate, 1, self.shared.clock.now()))
-    }
-
-    fn decode(&mut self, message: Incoming<'_>) -> Told {
-        self.inbox.extend(self.shared.dialects.decode(self.dialect, message));
-        nothing_to_tell()
     }
 }
 

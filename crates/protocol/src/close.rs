@@ -20,6 +20,8 @@ pub enum CloseReason {
     InvalidUtf8,
     /// A message or frame was longer than `limits.message`.
     MessageTooBig,
+    /// A message had more fragments than `limits.fragments`.
+    TooManyFragments,
     /// The node failed; the connection alone is given up.
     Internal,
     /// The token that it came with holds no longer.
@@ -33,7 +35,7 @@ pub enum CloseReason {
 }
 
 /// All reasons, for metrics that want every label from the start.
-pub const ALL: [CloseReason; 13] = [
+pub const ALL: [CloseReason; 14] = [
     CloseReason::PeerClosed,
     CloseReason::PeerVanished,
     CloseReason::HeartbeatTimeout,
@@ -42,6 +44,7 @@ pub const ALL: [CloseReason; 13] = [
     CloseReason::ProtocolError,
     CloseReason::InvalidUtf8,
     CloseReason::MessageTooBig,
+    CloseReason::TooManyFragments,
     CloseReason::Internal,
     CloseReason::TokenExpired,
     CloseReason::AuthTimeout,
@@ -69,6 +72,7 @@ impl CloseReason {
             Self::ProtocolError => 1002,
             Self::InvalidUtf8 => 1007,
             Self::MessageTooBig => 1009,
+            Self::TooManyFragments => 1008,
             Self::Internal => 1011,
             Self::TokenExpired => 4401,
             Self::Disconnected => 4403,
@@ -88,6 +92,7 @@ impl CloseReason {
             Self::ProtocolError => "protocol error",
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::MessageTooBig => "message too big",
+            Self::TooManyFragments => "message in too many fragments",
             Self::Internal => "internal error",
             Self::TokenExpired => "the token has expired",
             Self::AuthTimeout => "no token in time",
@@ -107,6 +112,7 @@ impl CloseReason {
             Self::ProtocolError => "protocol_error",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::MessageTooBig => "message_too_big",
+            Self::TooManyFragments => "too_many_fragments",
             Self::Internal => "internal",
             Self::TokenExpired => "token_expired",
             Self::AuthTimeout => "auth_timeout",

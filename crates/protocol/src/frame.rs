@@ -1,4 +1,25 @@
-//! WebSocket frames as a server writes them (RFC 6455, section 5.2): final and unmasked.
+//! WebSocket frames (RFC 6455, section 5): as a server writes them, final and unmasked, and as it reads those of clients.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `decoder` | from bytes to messages |
+//! | `assembly` | a message that has not arrived as a whole |
+//! | `head` | what stands before a payload |
+//! | `mask` | what a payload is combined with |
+//! | `text` | UTF-8 in pieces |
+//! | `control` | pings, pongs and closes |
+//! | `violation` | how a client can break the rules |
+
+mod assembly;
+mod control;
+mod decoder;
+mod head;
+mod mask;
+mod text;
+mod violation;
+
+pub use decoder::{Decoder, Limits, Message};
+pub use violation::Violation;
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -16,6 +16,8 @@ const MOST: usize = 10_000_000;
 pub(crate) struct Limits {
     /// Bytes of one message from a client. At least 125, so that it is no less than a control frame may carry.
     pub(crate) message: Size,
+    /// Fragments of one message.
+    pub(crate) fragments: usize,
     /// Connections of one node.
     pub(crate) connections: usize,
     /// Channels that one connection may be subscribed to.
@@ -45,6 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: Size::kib(64),
+            fragments: 1024,
             connections: 100_000,
             channels: 128,
             info: Size::kib(1),
@@ -60,6 +63,7 @@ impl Default for Limits {
 impl Limits {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.setting("limits.message", &mut self.message, within(Size::new(125)..=Size::kib(64 << 10)));
+        visitor.setting("limits.fragments", &mut self.fragments, within(1..=MOST));
         visitor.setting("limits.connections", &mut self.connections, within(1..=MOST));
         visitor.setting("limits.channels", &mut self.channels, within(1..=100_000));
         visitor.setting("limits.info", &mut self.info, within(Size::new(0)..=Size::kib(64)));

@@ -37,6 +37,7 @@ fn config() -> NodeConfig {
         drain_window: Duration::ZERO,
         drain_deadline: LONG * 2,
         message_limit: 64 << 10,
+        fragment_limit: 1024,
         connection_limit: 100,
         refusal_limit: 10,
         channel_limit: 100,

@@ -2,8 +2,16 @@
 
 use super::{Session, presence::Present};
 use crate::{
-    Auth, Namespaces, Rate, accept::Seat, auth::Entrance, metrics::Metrics, pace::Bucket, presence::Presence,
-    reads::Reads, relay::Follower, users::Users, websocket::Reader,
+    Auth, Namespaces, Rate,
+    accept::Seat,
+    auth::Entrance,
+    metrics::Metrics,
+    pace::Bucket,
+    presence::Presence,
+    reads::Reads,
+    relay::Follower,
+    users::Users,
+    websocket::{Reader, Terms},
 };
 use fanwire_broker::Broker;
 use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, ShardGone, Transport};
@@ -37,10 +45,10 @@ pub(crate) struct Sessions {
     /// How many connections a user may have.
     pub(crate) user_limit: usize,
     pub(crate) command_rate: Option<Rate>,
-    pub(crate) byte_rate: Option<Rate>,
     pub(crate) metrics: Metrics,
     pub(crate) heartbeat_interval: Duration,
-    pub(crate) message_limit: usize,
+    /// What is read of clients.
+    pub(crate) reading: Terms,
     pub(crate) outbox_limit: usize,
     pub(crate) channel_limit: usize,
     pub(crate) info_limit: usize,
@@ -102,16 +110,7 @@ impl Sessions {
     async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
         let Upgraded { id, dialect, entrance, client, transport, reader, read, shard: shard_index, seat } = upgraded;
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
-        let received_bytes = self.metrics.received_bytes.clone();
-        let reader = Reader::new(
-            reader,
-            &read,
-            self.message_limit,
-            Arc::clone(&activity),
-            self.clock,
-            received_bytes,
-            self.byte_rate,
-        );
+        let reader = Reader::new(reader, &read, Arc::clone(&activity));
         let (entry, waits, identity) = match entrance {
             Entrance::Admitted(identity) => (Entry::Now(Some(self.welcome(id))), false, identity),
             Entrance::Waiting => (Entry::Later, true, None),

@@ -3,7 +3,7 @@
 use super::{Session, Stop, nothing_to_tell, refusals};
 use crate::{auth::Auth, websocket::Received};
 use fanwire_hub::Told;
-use fanwire_protocol::{CloseReason, Command, Decoded, Event, Incoming, Request, RequestId, Token, frame};
+use fanwire_protocol::{CloseReason, Command, Decoded, Event, Incoming, Request, RequestId, Token};
 use tokio::{io::AsyncRead, time::timeout};
 
 /// Such a connection: of all that a session can do it reaches nothing but `auth` and pings.
@@ -30,16 +30,17 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
     }
 
     async fn turn(&mut self, auth: &Auth) -> Result<Known, Stop> {
-        let received = self.0.reader.next().await.map_err(Stop::Read)?;
+        let (shared, dialect) = (&self.0.shared, self.0.dialect);
+        let decode = |message: Incoming<'_>| shared.dialects.decode(dialect, message);
+        let received = self.0.reader.next(&shared.reading, decode).await.map_err(Stop::Read)?;
         let decoded = match received {
             Received::Close(code) => return Err(Stop::PeerClosed(code)),
             // What arrives behind our own Close frame is read, but not carried out.
             _ if self.0.activity.ended_by().is_some() => return Ok(Known::NotYet),
-            Received::Text(text) => self.decode(Incoming::Text(&text)),
-            Received::Binary(bytes) => self.decode(Incoming::Binary(&bytes)),
-            Received::Ping(_) if !self.0.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
-            Received::Ping(payload) => {
-                self.0.shard.answer(self.0.key, frame::frame(frame::Opcode::Pong, &payload)).await?;
+            Received::Message(decoded) => decoded,
+            Received::Ping { .. } if !self.0.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
+            Received::Ping { pong } => {
+                self.0.shard.answer(self.0.key, pong).await?;
                 return Ok(Known::NotYet);
             }
             Received::Pong => return Ok(Known::NotYet),
@@ -53,10 +54,6 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
             }
         }
         Ok(Known::NotYet)
-    }
-
-    fn decode(&self, message: Incoming<'_>) -> Vec<Decoded> {
-        self.0.shared.dialects.decode(self.0.dialect, message).into_vec()
     }
 
     async fn take(&mut self, decoded: Decoded, auth: &Auth) -> Result<Known, Stop> {

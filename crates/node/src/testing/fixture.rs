@@ -13,11 +13,12 @@ use crate::{
     relay,
     session::{Sessions, Upgraded},
     users::Users,
+    websocket::Terms,
 };
 use fanwire_auth::Grant;
 use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, metrics::BrokerMetrics};
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ChannelName, ConnectionId, Dialect, Dialects, NodeId, UserId};
+use fanwire_protocol::{ChannelName, ConnectionId, Dialect, Dialects, NodeId, UserId, frame::Limits};
 use prometheus::{Registry, proto::MetricType};
 use std::{
     net::Ipv4Addr,
@@ -68,6 +69,7 @@ pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) message_limit: usize,
+    pub(crate) fragment_limit: usize,
     pub(crate) outbox_limit: usize,
     pub(crate) channel_limit: usize,
     /// How many publications are kept in the namespace `kept`, and of broadcasts.
@@ -83,6 +85,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             message_limit: 64 << 10,
+            fragment_limit: 100,
             outbox_limit: 1 << 20,
             channel_limit: 100,
             history: 0,
@@ -160,6 +163,7 @@ impl Fixture {
         let clock = Clock::start();
         let hub = hub(&registry, clock, settings.outbox_limit);
         let (metrics, namespaces) = (Metrics::new(&registry).unwrap(), Arc::new(namespaces(settings.history)));
+        let received_bytes = metrics.received_bytes.clone();
         let readiness = Readiness::new(broker.link(), &namespaces);
         let (follower, follows) = relay::follower();
         let users = Users::default();
@@ -193,10 +197,14 @@ impl Fixture {
             users,
             user_limit: usize::MAX,
             command_rate: settings.command_rate,
-            byte_rate: settings.byte_rate,
             metrics,
             heartbeat_interval: DAY,
-            message_limit: settings.message_limit,
+            reading: Terms {
+                limits: Limits { message: settings.message_limit, fragments: settings.fragment_limit },
+                rate: settings.byte_rate,
+                clock,
+                received_bytes,
+            },
             outbox_limit: settings.outbox_limit,
             channel_limit: settings.channel_limit,
             info_limit: 1024,

@@ -98,3 +98,9 @@ async fn a_message_as_long_as_the_limit_is_served() {
     client.send(&format!("{:1024}", r#"{"type":"ping"}"#)).await;
     assert_eq!(client.event().await, json!({ "type": "pong" }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_more_fragments_than_may_be_is_1008() {
+    let fragments = [fragment(TEXT, b"{"), fragment(0, b"").repeat(100)].concat();
+    check(&fragments, 1008).await;
+}

@@ -43,3 +43,20 @@ async fn what_is_read_is_counted() {
     client.frame().await;
     assert_eq!(fixture.metric("fanwire_received_bytes_total", ""), ping.len() as u64);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_in_one_read_is_taken_as_it_is_asked_for() {
+    let (fixture, mut calls) = Fixture::scripted();
+    let mut client = fixture.connect().await;
+    let sent: Vec<_> =
+        (0..300).map(|content| json!({ "type": "publish", "channel": "news", "content": content })).collect();
+    let read: Vec<u8> = sent.iter().flat_map(|command| masked(1, command.to_string().as_bytes())).collect();
+    client.send_raw(&read).await;
+    for number in 0..300 {
+        let (content, outcome) = calls.take_in().await;
+        assert_eq!(content, number.to_string());
+        outcome.send(Ok(None)).unwrap();
+    }
+    settle().await;
+    assert!(calls.is_empty());
+}

@@ -1,0 +1,90 @@
+//! A message of which a part has arrived.
+
+use super::{
+    Limits, Message, Violation,
+    head::{Format, Head},
+    mask::Mask,
+    text::Text,
+};
+use std::borrow::Cow;
+
+/// What is there of it.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    body: Body,
+    /// How many frames it has.
+    fragments: usize,
+    /// How many bytes these frames have, be they here or announced.
+    announced: usize,
+    /// How many bytes of the last of them have yet to come.
+    missing: usize,
+    /// The mask of these.
+    mask: Mask,
+    /// Whether that frame ends the message.
+    ends: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text(Text),
+    Binary(Vec<u8>),
+}
+
+impl Assembly {
+    /// A message that begins with a frame of this head.
+    pub(super) fn begin(format: Format, head: Head, limits: &Limits) -> Result<Self, Violation> {
+        let body = match format {
+            Format::Text => Body::Text(Text::default()),
+            Format::Binary => Body::Binary(Vec::new()),
+        };
+        let mut begun = Self { body, fragments: 0, announced: 0, missing: 0, mask: head.mask, ends: false };
+        begun.go_on(head, limits)?;
+        Ok(begun)
+    }
+
+    /// Goes on with a further frame.
+    pub(super) fn go_on(&mut self, head: Head, limits: &Limits) -> Result<(), Violation> {
+        self.announced = self.announced.saturating_add(head.payload);
+        if self.announced > limits.message {
+            return Err(Violation::TooLong { limit: limits.message });
+        }
+        self.fragments += 1;
+        if self.fragments > limits.fragments {
+            return Err(Violation::TooManyFragments { limit: limits.fragments });
+        }
+        (self.missing, self.mask, self.ends) = (head.payload, head.mask, head.ends);
+        Ok(())
+    }
+
+    /// Takes from the front of `input` what belongs to the frame.
+    pub(super) fn take(&mut self, input: &mut &mut [u8]) -> Result<(), Violation> {
+        let Some(payload) = input.split_off_mut(..self.missing.min(input.len())) else { return Ok(()) };
+        self.missing -= payload.len();
+        self.mask.remove(payload);
+        match &mut self.body {
+            Body::Text(text) => text.push(payload),
+            Body::Binary(bytes) => {
+                bytes.extend_from_slice(payload);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the frame is here as a whole.
+    pub(super) fn has_frame(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Whether the message is.
+    pub(super) fn is_whole(&self) -> bool {
+        self.has_frame() && self.ends
+    }
+
+    /// The message, which is here as a whole.
+    pub(super) fn finish<'a>(self) -> Result<Message<'a>, Violation> {
+        Ok(match self.body {
+            Body::Text(text) => Message::Text(Cow::Owned(text.finish()?)),
+            Body::Binary(bytes) => Message::Binary(Cow::Owned(bytes)),
+        })
+    }
+}
