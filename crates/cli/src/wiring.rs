@@ -68,6 +68,8 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         public_tls: config.tls.files(),
         internal_tls: config.internal.tls.files(),
         trusted_proxies: trusted_proxies.map_err(|error| Failure::Failed(error.to_string()))?,
+        forwarded_header: config.server.forwarded_header,
+        proxy_protocol: config.server.proxy_protocol,
         user_header: user_header(config)?,
         origins: origins(&config.server)?,
         auth: auth(&config.auth)?,

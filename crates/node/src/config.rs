@@ -1,6 +1,6 @@
 //! What a node must be told.
 
-use crate::{AddressLimits, Auth, Namespaces, Origins, Rate, TrustedProxies, UserHeader};
+use crate::{AddressLimits, Auth, ForwardedHeader, Namespaces, Origins, Rate, TrustedProxies, UserHeader};
 use fanwire_auth::ApiKeys;
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
@@ -20,6 +20,10 @@ pub struct NodeConfig {
     pub internal_tls: Option<ServerFiles>,
     /// Whose word counts about the address of a client, and the scheme that it asked by.
     pub trusted_proxies: TrustedProxies,
+    /// Where those proxies tell it.
+    pub forwarded_header: ForwardedHeader,
+    /// Whether those proxies begin each connection with the PROXY protocol, version 1 or 2.
+    pub proxy_protocol: bool,
     /// The header by which those proxies tell who the user is; `None` where none does, and of no use with `auth`.
     pub user_header: Option<UserHeader>,
     /// Which web pages may connect.

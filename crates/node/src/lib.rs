@@ -15,6 +15,8 @@
 //! | `control` | what nodes tell each other to do |
 //! | [`origins`] | which web pages may connect |
 //! | [`proxies`] | who a client is where proxies stand before the node |
+//! | `proxy_protocol` | what proxies say before a client's first byte |
+//! | `plain_http` | an answer to a request over HTTP where something else was expected first |
 //! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
 //! | [`user_header`] | who the user is where proxies tell that |
@@ -45,8 +47,10 @@ pub mod node;
 pub mod origins;
 pub mod pace;
 pub mod permissions;
+mod plain_http;
 mod presence;
 pub mod proxies;
+mod proxy_protocol;
 pub mod readiness;
 mod reads;
 mod relay;
@@ -71,7 +75,7 @@ pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use origins::{InvalidOrigin, OriginPattern, Origins};
 pub use pace::Rate;
 pub use permissions::{Allow, Who};
-pub use proxies::{InvalidProxy, TrustedProxies};
+pub use proxies::{ForwardedHeader, InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
 pub use tls::Certificates;
 pub use user_header::{InvalidHeader, UserHeader};

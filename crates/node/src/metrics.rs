@@ -48,6 +48,8 @@ pub(crate) enum UpgradeResult {
     ForeignHost,
     ForeignOrigin,
     MissingOrigin,
+    MissingProxyHeader,
+    InvalidProxyHeader,
     ConnectionLimit,
     Starting,
     Draining,
@@ -56,7 +58,7 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
@@ -69,6 +71,8 @@ impl UpgradeResult {
         Self::ForeignHost,
         Self::ForeignOrigin,
         Self::MissingOrigin,
+        Self::MissingProxyHeader,
+        Self::InvalidProxyHeader,
         Self::ConnectionLimit,
         Self::Starting,
         Self::Draining,
@@ -90,6 +94,8 @@ impl UpgradeResult {
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
             Self::MissingOrigin => "missing_origin",
+            Self::MissingProxyHeader => "missing_proxy_header",
+            Self::InvalidProxyHeader => "invalid_proxy_header",
             Self::ConnectionLimit => "connection_limit",
             Self::Starting => "starting",
             Self::Draining => "draining",

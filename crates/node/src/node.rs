@@ -162,6 +162,8 @@ impl Node {
             sessions: Arc::new(sessions),
             metrics: metrics.clone(),
             proxies: config.trusted_proxies.clone(),
+            forwarded_header: config.forwarded_header,
+            proxy_protocol: config.proxy_protocol,
             user_header: config.user_header.clone(),
             origins: config.origins.clone(),
             addresses: Addresses::new(config.address_limits, clock),

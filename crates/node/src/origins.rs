@@ -67,11 +67,9 @@ impl Scheme {
         }
     }
 
-    /// The scheme that `X-Forwarded-Proto` names; of several words the last one, which the nearest proxy wrote.
-    pub(crate) fn forwarded<'a>(lines: impl DoubleEndedIterator<Item = &'a HeaderValue>) -> Option<Self> {
-        let mut lines = lines;
-        let last = lines.next_back()?.to_str().ok()?.rsplit(',').next()?.trim().to_ascii_lowercase();
-        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str() == last)
+    /// The scheme that is called `name`, in whichever case (RFC 3986, section 3.1).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(name))
     }
 }
 

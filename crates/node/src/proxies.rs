@@ -1,6 +1,15 @@
 //! Who a client is where proxies stand before the node.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `forwarded` | the header by which proxies tell for whom they ask |
+//! | `element` | what a line of `Forwarded` says |
 
-use http::HeaderValue;
+pub(crate) mod element;
+mod forwarded;
+
+pub use forwarded::ForwardedHeader;
+
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
@@ -27,18 +36,13 @@ impl TrustedProxies {
         items.iter().map(|item| network(item.as_ref())).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The address of the client behind the TCP connection from `peer`, as far as trusted proxies tell: each line of
-    /// `forwarded` is one of `X-Forwarded-For`, to whose end a proxy adds the address of its own peer. Whatever stands
+    /// The address of the client behind the connection from `peer`, as far as trusted proxies tell: each adds the address
+    /// of its own peer at the end of a header, which `hops` are, from that end on; `None` is no address. Whatever stands
     /// before an address that is not trusted, or before what is no address, may be anybody's invention.
-    pub(crate) fn client<'a>(
-        &self,
-        peer: IpAddr,
-        forwarded: impl DoubleEndedIterator<Item = &'a HeaderValue>,
-    ) -> IpAddr {
-        let mut hops = forwarded.rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    pub(crate) fn client(&self, peer: IpAddr, mut hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer.to_canonical();
         while self.trusts(client)
-            && let Some(before) = hops.next().and_then(address)
+            && let Some(Some(before)) = hops.next()
         {
             client = before;
         }

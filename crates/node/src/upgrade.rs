@@ -1,5 +1,6 @@
 //! From an HTTP request to a session.
 
+mod peer;
 mod refusals;
 
 use crate::{
@@ -7,8 +8,8 @@ use crate::{
     addresses::Addresses,
     auth::{Credentials, Entrance, Identity, SeveralTokens},
     metrics::{Metrics, UpgradeResult},
-    origins::{Origins, Scheme},
-    proxies::TrustedProxies,
+    origins::Origins,
+    proxies::{ForwardedHeader, TrustedProxies},
     readiness::Readiness,
     session::{Sessions, Upgraded},
     tls::{Terminator, begins_tls},
@@ -27,6 +28,7 @@ use hyper::{
     upgrade::Parts,
 };
 use hyper_util::rt::TokioIo;
+use peer::Peer;
 use refusals::{Refused, busy, foreign, invalid_user, malformed, status, too_much, unauthorized, user_full};
 use std::{
     convert::Infallible,
@@ -43,12 +45,6 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// Where proxies say for whom they ask. No standard has it; all proxies do.
-const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// Where they say by which scheme it was asked.
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
-
 type Body = Full<bytes::Bytes>;
 
 /// What all upgrades of a node share.
@@ -56,6 +52,10 @@ pub(crate) struct Upgrades {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Metrics,
     pub(crate) proxies: TrustedProxies,
+    /// Where they tell for whom they ask.
+    pub(crate) forwarded_header: ForwardedHeader,
+    /// Whether their connections begin with the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     /// Where trusted proxies tell who the user is.
     pub(crate) user_header: Option<UserHeader>,
     pub(crate) origins: Origins,
@@ -77,20 +77,6 @@ pub(crate) struct Place {
     pub(crate) shard: usize,
     /// The shard's runtime.
     pub(crate) runtime: Handle,
-}
-
-/// The other end of a socket.
-#[derive(Debug, Clone, Copy)]
-struct Peer {
-    address: IpAddr,
-    /// By which scheme it asks, as far as the socket tells.
-    scheme: Scheme,
-}
-
-impl Peer {
-    fn canonical(self) -> IpAddr {
-        self.address.to_canonical()
-    }
 }
 
 /// A connection that is let in.
@@ -130,8 +116,8 @@ impl Upgrades {
     /// session will.
     pub(crate) async fn serve(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, place: Place, seat: Seat) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let peer = Peer { address: peer, scheme: Scheme::Http };
+        let Ok(mut stream) = TcpStream::from_std(stream) else { return };
+        let Some(peer) = self.peer(&mut stream, peer, deadline).await else { return };
         if timeout_at(deadline, begins_tls(&stream)).await == Ok(true) {
             tracing::debug!(client = %peer.canonical(), "TLS on a port without it");
             return self.note(UpgradeResult::Malformed, peer.canonical());
@@ -152,10 +138,10 @@ impl Upgrades {
         seat: Seat,
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let Ok(secured) = tls.handshake(stream, peer.to_canonical(), deadline).await else { return };
-        let peer = Peer { address: peer, scheme: Scheme::Https };
-        if let Some((granted, parts)) = self.upgrade(secured, peer, seat, deadline).await {
+        let Ok(mut stream) = TcpStream::from_std(stream) else { return };
+        let Some(peer) = self.peer(&mut stream, peer, deadline).await else { return };
+        let Ok(secured) = tls.handshake(stream, peer.canonical(), deadline).await else { return };
+        if let Some((granted, parts)) = self.upgrade(secured, peer.secured(), seat, deadline).await {
             let (stream, connection) = parts.io.into_inner().into_inner();
             let Ok(stream) = moved(stream, &place.runtime) else { return };
             let socket = Tls::new(stream, connection);
@@ -241,7 +227,7 @@ impl Upgrades {
         peer: Peer,
         seat: &Mutex<Option<Seat>>,
     ) -> (Response<Body>, Option<Waiting>) {
-        let client = self.proxies.client(peer.address, request.headers().get_all(FORWARDED_FOR).iter());
+        let client = self.client(peer, request.headers());
         let (result, response) = match self.grant(&mut request, peer, client, seat).await {
             Ok((response, granted)) => {
                 return (response, Some(Waiting { granted, socket: hyper::upgrade::on(&mut request) }));
@@ -303,7 +289,7 @@ impl Upgrades {
         let Credentials { token, subprotocols } =
             credentials.map_err(|SeveralTokens| malformed("more than one token, and no telling which one counts"))?;
         let dialect = self.dialect(request.uri(), &subprotocols)?;
-        let user = self.user(peer.address, request.headers())?;
+        let user = self.user(peer, request.headers())?;
         Ok(Asked { response, dialect, token, user })
     }
 
@@ -334,16 +320,10 @@ impl Upgrades {
     }
 
     /// The user that a trusted proxy tells. Where there are tokens they alone say it.
-    fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Option<UserId>, Box<Refused>> {
-        let is_believed = || self.sessions.auth.is_none() && self.proxies.trusts(peer);
+    fn user(&self, peer: Peer, headers: &HeaderMap) -> Result<Option<UserId>, Box<Refused>> {
+        let is_believed = || self.sessions.auth.is_none() && self.believes(peer);
         let Some(header) = self.user_header.as_ref().filter(|_| is_believed()) else { return Ok(None) };
         header.user(headers).map_err(|invalid| invalid_user(&invalid))
-    }
-
-    /// By which scheme the client has asked, as far as is known.
-    fn scheme(&self, headers: &HeaderMap, peer: Peer) -> Scheme {
-        let forwarded = || Scheme::forwarded(headers.get_all(FORWARDED_PROTO).iter());
-        self.proxies.trusts(peer.address).then(forwarded).flatten().unwrap_or(peer.scheme)
     }
 
     fn dialect(&self, uri: &Uri, subprotocols: &str) -> Result<Dialect, Box<Refused>> {
@@ -367,7 +347,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Serves what arrives on `socket` up to the upgrade, and tells whether there was one. For fuzzers, which have no TCP.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn is_upgraded(upgrades: &Upgrades, socket: tokio::io::DuplexStream, seat: Seat) -> bool {
-    let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), scheme: Scheme::Http };
+    let peer = Peer::of(std::net::Ipv4Addr::LOCALHOST.into());
     let deadline = Instant::now() + upgrades.handshake_timeout;
     upgrades.upgrade(socket, peer, seat, deadline).await.is_some()
 }

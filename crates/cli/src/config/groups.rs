@@ -1,12 +1,12 @@
 //! The groups of the configuration: what each value means, its default, and its bounds.
 
 use super::{
-    setting::{Visitor, any, within},
+    setting::{Choice, Visitor, any, within},
     size::Size,
     tls::PortTls,
 };
 use fanwire_auth::ApiKeys;
-use fanwire_node::{OriginPattern, TrustedProxies, UserHeader};
+use fanwire_node::{ForwardedHeader, OriginPattern, TrustedProxies, UserHeader};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -24,8 +24,12 @@ pub(super) const INTERNAL_TLS: &str = "internal.tls";
 pub(crate) struct Server {
     /// Where it listens; port 0 lets the system choose.
     pub(crate) listen: SocketAddr,
-    /// Proxies, as addresses and networks, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Proxies, as addresses and networks, whose word about their clients is believed.
     pub(crate) trusted_proxies: Vec<String>,
+    /// The header by which those proxies tell of their clients.
+    pub(crate) forwarded_header: ForwardedHeader,
+    /// Whether those proxies begin each connection with the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     /// The header by which those proxies tell who the user is; empty where none does.
     pub(crate) user_header: String,
     /// Origins of web pages that may connect; without any, only that of the node itself.
@@ -39,11 +43,18 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
             user_header: String::new(),
             origins: Vec::new(),
             require_origin: false,
         }
     }
+}
+
+impl Choice for ForwardedHeader {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("X-Forwarded-For", Self::XForwardedFor), ("Forwarded", Self::Forwarded)];
 }
 
 impl Server {
@@ -57,6 +68,8 @@ impl Server {
         visitor.setting("server.trusted_proxies", &mut self.trusted_proxies, |proxies| {
             TrustedProxies::parse(proxies).err().map(|invalid| invalid.to_string())
         });
+        visitor.setting("server.forwarded_header", &mut self.forwarded_header, any);
+        visitor.setting("server.proxy_protocol", &mut self.proxy_protocol, any);
         visitor.setting("server.user_header", &mut self.user_header, |name| {
             if name.is_empty() { None } else { UserHeader::parse(name).err().map(|invalid| invalid.to_string()) }
         });

@@ -1,13 +1,17 @@
 //! What must hold between values.
 
 use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, namespaces, problem::Problem};
-use fanwire_node::Who;
+use fanwire_node::{ForwardedHeader, Who};
 
 /// The rules that `config` breaks.
 pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
     let Config { server, internal, outbox, drain, limits, .. } = config;
     let rule = |holds: bool, key: &str, words: &str, others: &[&str]| {
         if holds { None } else { problem(effective, key, words, others) }
+    };
+    let believed_of = |is_off: bool, key: &str| {
+        let holds = is_off || !server.trusted_proxies.is_empty();
+        rule(holds, key, "is believed only from proxies, and there are none in", &["server.trusted_proxies"])
     };
     let apart = server.listen != internal.listen || server.listen.port() == 0;
     [
@@ -19,12 +23,9 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "must be more than the sum of",
             &["drain.grace", "drain.window"],
         ),
-        rule(
-            server.user_header.is_empty() || !server.trusted_proxies.is_empty(),
-            "server.user_header",
-            "is believed only from proxies, and there are none in",
-            &["server.trusted_proxies"],
-        ),
+        believed_of(server.user_header.is_empty(), "server.user_header"),
+        believed_of(server.forwarded_header == ForwardedHeader::default(), "server.forwarded_header"),
+        believed_of(!server.proxy_protocol, "server.proxy_protocol"),
         rule(
             server.user_header.is_empty() || !config.auth.is_on(),
             "server.user_header",

@@ -290,6 +290,21 @@ fn rules_between_values_hold() {
             r#"server.user_header = "X-User" (environment variable FANWIRE_SERVER__USER_HEADER): is believed only from proxies, and there are none in server.trusted_proxies = [] (default)"#,
         ],
     );
+    for (key, value, shown) in [("forwarded_header", "Forwarded", r#""Forwarded""#), ("proxy_protocol", "true", "true")]
+    {
+        check_wrong(
+            &Case { flags: &[("--set", &format!("server.{key}"), value)], ..Case::default() },
+            &[&format!(
+                "server.{key} = {shown} (flag --set): is believed only from proxies, and there are none in server.trusted_proxies = [] (default)"
+            )],
+        );
+    }
+    check_wrong(
+        &variables(&[("FANWIRE_SERVER__FORWARDED_HEADER", "X-Real-IP")]),
+        &[
+            r#"server.forwarded_header = "X-Real-IP" (environment variable FANWIRE_SERVER__FORWARDED_HEADER): expected one of X-Forwarded-For, Forwarded"#,
+        ],
+    );
     check_wrong(
         &variables(&[("FANWIRE_NAMESPACES__ROOM__JOIN_LEAVE", "true")]),
         &[

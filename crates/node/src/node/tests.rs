@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::{
-    Policy, TrustedProxies,
+    ForwardedHeader, Policy, TrustedProxies,
     testing::{Answer, UPGRADE},
 };
 use fanwire_broker::{memory::MemoryBroker, metrics::BrokerMetrics};
@@ -27,6 +27,8 @@ fn config() -> NodeConfig {
         header_limit: 100,
         api_keys: fanwire_auth::ApiKeys::default(),
         trusted_proxies: TrustedProxies::default(),
+        forwarded_header: ForwardedHeader::default(),
+        proxy_protocol: false,
         user_header: None,
         heartbeat_interval: LONG,
         heartbeat_timeout: LONG,

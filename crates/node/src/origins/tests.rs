@@ -148,17 +148,3 @@ fn what_is_no_origin_is_no_pattern() {
         assert_eq!(OriginPattern::parse(text), Err(InvalidOrigin(text.to_owned())), "{text}");
     }
 }
-
-#[test]
-fn the_nearest_proxy_tells_the_scheme() {
-    let scheme = |lines: &[&str]| {
-        let lines: Vec<HeaderValue> = lines.iter().map(|line| line.parse().unwrap()).collect();
-        Scheme::forwarded(lines.iter())
-    };
-    assert_eq!(scheme(&["https"]), Some(Scheme::Https));
-    assert_eq!(scheme(&["HTTP"]), Some(Scheme::Http));
-    assert_eq!(scheme(&["http, https"]), Some(Scheme::Https));
-    assert_eq!(scheme(&["http", "https"]), Some(Scheme::Https));
-    assert_eq!(scheme(&["ftp"]), None);
-    assert_eq!(scheme(&[]), None);
-}

@@ -1,13 +1,20 @@
 #![allow(clippy::unwrap_used)]
-use super::*;
+use super::{ForwardedHeader::XForwardedFor, *};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 /// Who `peer` stands for when it is asked with these lines of `X-Forwarded-For`.
 #[track_caller]
 fn check(trusted: &[&str], peer: &str, lines: &[&str], client: &str) {
-    let lines: Vec<_> = lines.iter().map(|line| HeaderValue::from_bytes(line.as_bytes()).unwrap()).collect();
-    let found = TrustedProxies::parse(trusted).unwrap().client(peer.parse().unwrap(), lines.iter());
+    let headers = headers("x-forwarded-for", lines);
+    let found = XForwardedFor.client(&TrustedProxies::parse(trusted).unwrap(), peer.parse().unwrap(), &headers);
     assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} with {lines:?}, trusting {trusted:?}");
+}
+
+/// Lines of one header.
+pub(super) fn headers(name: &'static str, lines: &[impl AsRef<[u8]>]) -> HeaderMap {
+    let line = |line: &_| (HeaderName::from_static(name), HeaderValue::from_bytes(AsRef::as_ref(line)).unwrap());
+    lines.iter().map(line).collect()
 }
 
 #[test]
@@ -82,7 +89,8 @@ proptest! {
     fn no_header_harms_anybody(
         lines in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b','), Just(b'1'), 32u8..], 0..40), 0..4),
     ) {
-        let lines: Vec<_> = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
-        TrustedProxies::parse(&["0.0.0.0/0"]).unwrap().client([10, 0, 0, 1].into(), lines.iter());
+        let lines: Vec<_> = lines.iter().filter(|line| HeaderValue::from_bytes(line).is_ok()).collect();
+        let all = TrustedProxies::parse(&["0.0.0.0/0"]).unwrap();
+        XForwardedFor.client(&all, [10, 0, 0, 1].into(), &headers("x-forwarded-for", &lines));
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     accept::{Acceptor, PublicTls, Room, prepare},
     addresses::{AddressLimits, Addresses},
     origins::Origins,
-    proxies::TrustedProxies,
+    proxies::{ForwardedHeader, TrustedProxies},
     tls::Terminator,
     upgrade::Upgrades,
     user_header::UserHeader,
@@ -29,6 +29,8 @@ pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_tim
     Upgrades {
         metrics: sessions.metrics.clone(),
         proxies,
+        forwarded_header: ForwardedHeader::default(),
+        proxy_protocol: false,
         user_header: Some(UserHeader::parse("X-User").unwrap()),
         origins: Origins::default(),
         addresses: Addresses::new(AddressLimits::default(), sessions.clock),
@@ -61,23 +63,27 @@ impl Gateway {
 
     /// The same for the sessions of `fixture`.
     pub(crate) fn before(fixture: Fixture, proxies: TrustedProxies, limit: usize, handshake_timeout: Duration) -> Self {
-        Self::with(fixture, proxies, limit, handshake_timeout, None)
+        let upgrades = upgrades(&fixture, proxies, handshake_timeout);
+        Self::with(fixture, upgrades, limit, None)
+    }
+
+    /// The same, where proxies on this machine are trusted and send the PROXY protocol.
+    pub(crate) fn announced(limit: usize, handshake_timeout: Duration) -> Self {
+        let (fixture, proxies) = (Fixture::start(), TrustedProxies::parse(&["127.0.0.1"]).unwrap());
+        let upgrades = Upgrades { proxy_protocol: true, ..upgrades(&fixture, proxies, handshake_timeout) };
+        Self::with(fixture, upgrades, limit, None)
     }
 
     /// The same with TLS.
     pub(crate) fn start_secured(limit: usize, handshake_timeout: Duration, terminator: Arc<Terminator>) -> Self {
         let tls = PublicTls { terminator, runtime: Handle::current() };
-        Self::with(Fixture::start(), TrustedProxies::default(), limit, handshake_timeout, Some(tls))
+        let fixture = Fixture::start();
+        let upgrades = upgrades(&fixture, TrustedProxies::default(), handshake_timeout);
+        Self::with(fixture, upgrades, limit, Some(tls))
     }
 
-    fn with(
-        fixture: Fixture,
-        proxies: TrustedProxies,
-        limit: usize,
-        handshake_timeout: Duration,
-        tls: Option<PublicTls>,
-    ) -> Self {
-        let upgrades = Arc::new(upgrades(&fixture, proxies, handshake_timeout));
+    fn with(fixture: Fixture, upgrades: Upgrades, limit: usize, tls: Option<PublicTls>) -> Self {
+        let upgrades = Arc::new(upgrades);
         let metrics = upgrades.metrics.clone();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,9 +1,9 @@
 //! From a socket that was accepted to one with TLS on it.
 
 use super::{Terminator, metrics::Handshake};
+use crate::plain_http;
 use std::{io, net::IpAddr};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -15,12 +15,8 @@ pub(crate) type Secured = TlsStream<TcpStream>;
 /// The first byte of a client that speaks TLS (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// How much of a request without TLS is read at a time before it is answered, in bytes.
-const CHUNK: usize = 1024;
-
 /// What a client is told that forgot the s of https:// or wss://.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
-    Content-Length: 49\r\n\r\nthis port speaks TLS: use wss:// (or https://) it\n";
+const NO_TLS: &str = "this port speaks TLS: use wss:// (or https://)";
 
 /// There is no TLS on the socket; why is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +43,9 @@ impl Terminator {
     async fn shake(&self, mut stream: TcpStream) -> Result<Secured, Handshake> {
         match first_byte(&stream).await {
             Some(HANDSHAKE) => TlsAcceptor::from(self.config()).accept(stream).await.map_err(|error| classify(&error)),
-            Some(letter) if letter.is_ascii_uppercase() => {
+            Some(first) if plain_http::begins(first) => {
                 // It may have left meanwhile.
-                let _ = refuse(&mut stream).await;
+                let _ = plain_http::refuse(&mut stream, NO_TLS).await;
                 Err(Handshake::PlainHttp)
             }
             Some(_) => Err(Handshake::Malformed),
@@ -66,15 +62,6 @@ pub(crate) async fn begins_tls(stream: &TcpStream) -> bool {
 async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [0];
     stream.peek(&mut first).await.ok().and_then(|read| first[..read].first().copied())
-}
-
-/// Answers a request without TLS, and reads on to its end: closing a socket with unread bytes would take the answer back.
-async fn refuse(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(PLAIN_HTTP).await?;
-    stream.shutdown().await?;
-    let mut unread = [0; CHUNK];
-    while stream.read(&mut unread).await? > 0 {}
-    Ok(())
 }
 
 fn classify(error: &io::Error) -> Handshake {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, UPGRADE, eventually};
+use crate::{origins::Scheme, proxy_protocol::Announced};
 use fanwire_broker::{Page, ReadError};
 use fanwire_protocol::{Epoch, Position};
 use std::{
@@ -14,7 +15,6 @@ use tokio::{
 };
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-const PEER: Peer = Peer { address: CLIENT, scheme: Scheme::Http };
 const LONG: Duration = Duration::from_secs(60);
 
 /// A request whose answer is `status` with `header`, and which is counted once, under `result`.
@@ -102,6 +102,74 @@ async fn a_user_that_nobody_can_be_is_refused_and_strangers_are_not_asked() {
     }
 }
 
+const V1: &str = "PROXY TCP4 203.0.113.9 127.0.0.1 5 80\r\n";
+
+#[tokio::test]
+async fn a_trusted_proxy_begins_with_the_proxy_protocol() {
+    let gateway = Gateway::announced(2, LONG);
+    let (stream, answer) = gateway.ask(&format!("{V1}{UPGRADE}")).await;
+    assert_eq!(answer.status, 101);
+    let (_stream, answer) = gateway.ask(&format!("PROXY UNKNOWN\r\n{UPGRADE}")).await;
+    assert_eq!(answer.status, 101);
+    drop(stream);
+    let answer = Answer::to(gateway.address, UPGRADE).await;
+    assert_eq!((answer.status, answer.body.contains("server.proxy_protocol")), (400, true));
+    let mut cut_off = gateway.connect().await;
+    cut_off.write_all(b"PROXY TCP4 203.0.113.9 nowhere 5 80\r\n").await.unwrap();
+    assert_eq!(cut_off.read_to_end(&mut Vec::new()).await.unwrap_or_default(), 0);
+    let counted = ["accepted", "missing_proxy_header", "invalid_proxy_header"].map(str::to_owned).into_iter();
+    let expected: Vec<_> = counted.zip([2, 1, 1]).collect();
+    eventually(async || {
+        let mut results = gateway.results();
+        results.sort_by_key(|(result, _)| expected.iter().position(|(name, _)| name == result));
+        results == expected
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_header_comes_in_time_or_not_at_all() {
+    let gateway = Gateway::announced(1, Duration::from_millis(50));
+    let mut slow = gateway.connect().await;
+    slow.write_all(&V1.as_bytes()[..20]).await.unwrap();
+    assert_eq!(slow.read_to_end(&mut Vec::new()).await.unwrap_or_default(), 0);
+    eventually(async || gateway.results() == [("timed_out".to_owned(), 1)]).await;
+    gateway.fixture.assert_empty();
+    drop(gateway.connect().await);
+    eventually(async || gateway.ask(&format!("{V1}{UPGRADE}")).await.1.status == 101).await;
+}
+
+#[tokio::test]
+async fn nobody_else_may_use_the_proxy_protocol() {
+    let v2 = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x7f\0\0\x01\0\x05\0\x50";
+    for header in [V1, "PROXY UNKNOWN\r\n", v2] {
+        check(&format!("{header}{UPGRADE}"), 400, "connection: close", "malformed").await;
+    }
+}
+
+/// For whom a request is taken, and by which scheme, which `announced` and the headers of `request` tell.
+fn told(announced: Announced, request: &[(&'static str, &'static str)]) -> (String, Scheme) {
+    let fixture = Fixture::start();
+    let proxies = TrustedProxies::parse(&["127.0.0.1", "10.0.0.0/8"]).unwrap();
+    let upgrades = crate::testing::upgrades(&fixture, proxies, LONG);
+    let header = |(name, value): &(&'static str, &'static str)| {
+        (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let (headers, peer) = (request.iter().map(header).collect(), Peer::of(CLIENT).announces(announced));
+    (upgrades.client(peer, &headers).to_string(), upgrades.scheme(&headers, peer))
+}
+
+#[tokio::test]
+async fn headers_count_where_a_proxy_has_announced_another() {
+    let client = |address: &str, scheme| Announced::Client { address: address.parse().unwrap(), scheme };
+    let forged = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")];
+    let told = |announced| told(announced, &forged);
+    assert_eq!(told(client("203.0.113.9", None)), ("203.0.113.9".to_owned(), Scheme::Http));
+    assert_eq!(told(client("203.0.113.9", Some(Scheme::Https))), ("203.0.113.9".to_owned(), Scheme::Https));
+    assert_eq!(told(client("10.0.0.7", None)), ("6.6.6.6".to_owned(), Scheme::Https));
+    assert_eq!(told(Announced::Nobody), ("127.0.0.1".to_owned(), Scheme::Http));
+}
+
 #[tokio::test]
 async fn a_page_of_another_origin_is_refused() {
     for origin in ["http://elsewhere", "https://node", "null"] {
@@ -159,12 +227,14 @@ async fn an_upgrade_under_way_is_waited_for_by_a_drain_and_none_is_granted_later
         .body(Body::default())
         .unwrap();
     let seat = Mutex::new(Seat::take(&seats, true));
-    let Ok((_, granted)) = upgrades.grant(&mut request, PEER, CLIENT, &seat).await else { panic!("refused") };
+    let Ok((_, granted)) = upgrades.grant(&mut request, Peer::of(CLIENT), CLIENT, &seat).await else {
+        panic!("refused")
+    };
     upgrades.tracker.close();
     assert_eq!(upgrades.tracker.len(), 1);
 
     let seat = Mutex::new(Seat::take(&seats, true));
-    let Err(refused) = upgrades.grant(&mut request, PEER, CLIENT, &seat).await else { panic!("granted") };
+    let Err(refused) = upgrades.grant(&mut request, Peer::of(CLIENT), CLIENT, &seat).await else { panic!("granted") };
     assert_eq!((refused.0, refused.1.status()), (UpgradeResult::Draining, StatusCode::SERVICE_UNAVAILABLE));
     assert!(lock(&seat).is_some(), "a socket that is being refused has no seat");
     drop(granted);
@@ -221,8 +291,10 @@ impl AsyncWrite for Failing {
 async fn an_upgrade_that_panics_gives_its_place_back_and_the_next_is_served() {
     let gateway = Gateway::start(1, LONG);
     let (upgrades, seat) = (Arc::clone(&gateway.upgrades), gateway.fixture.seat());
-    let failed =
-        tokio::spawn(async move { upgrades.upgrade(Failing, PEER, seat, Instant::now() + LONG).await.is_some() }).await;
+    let failed = tokio::spawn(async move {
+        upgrades.upgrade(Failing, Peer::of(CLIENT), seat, Instant::now() + LONG).await.is_some()
+    })
+    .await;
     assert!(failed.is_err_and(|error| error.is_panic()));
     gateway.fixture.assert_empty();
     gateway.upgrade().await;
