@@ -3,9 +3,11 @@
 
 mod decoder;
 mod positions;
+mod proxies;
 
 pub use decoder::decoder;
 pub use positions::positions;
+pub use proxies::{forwarded, proxy_protocol};
 
 use crate::{
     TrustedProxies,
@@ -112,6 +114,16 @@ mod tests {
     #[test]
     fn decoder_of_the_corpus_does_no_harm() {
         each("decoder", decoder);
+    }
+
+    #[test]
+    fn forwarded_headers_of_the_corpus_do_no_harm() {
+        each("forwarded", forwarded);
+    }
+
+    #[test]
+    fn proxy_headers_of_the_corpus_do_no_harm() {
+        each("proxy_protocol", proxy_protocol);
     }
 
     #[test]

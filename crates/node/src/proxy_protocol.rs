@@ -28,7 +28,7 @@ const V2_LOCAL: u8 = 0x20;
 
 /// The longest header of version 2 that is read, in bytes: one with the certificate of a client and room to spare. The
 /// format would allow 65,551.
-const V2_LONGEST: usize = 8 * 1024;
+pub(crate) const LONGEST: usize = 8 * 1024;
 
 /// What a header tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +90,8 @@ async fn read_v1(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) ->
 async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) -> Result<(), Unannounced> {
     extend(stream, header, V2_FIXED).await?;
     let length = V2_FIXED + usize::from(u16::from_be_bytes([header[V2_FIXED - 2], header[V2_FIXED - 1]]));
-    if length > V2_LONGEST {
-        return Err(Unannounced::Invalid(format!("a header of {length} bytes, expected at most {V2_LONGEST}")));
+    if length > LONGEST {
+        return Err(Unannounced::Invalid(format!("a header of {length} bytes, expected at most {LONGEST}")));
     }
     extend(stream, header, length).await
 }

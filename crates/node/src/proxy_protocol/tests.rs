@@ -124,7 +124,7 @@ async fn what_is_wrong_with_a_header_is_told() {
         (by_hand(0x21, 0x31, &[0; 215]), "payload"),
         (by_hand(0x21, 0x11, &[0; 14]), "TLV"),
         (by_hand(0x21, 0x11, &[&[0; 12][..], &[1, 0xff, 0xff]].concat()), "TLV"),
-        (by_hand(0x21, 0x11, &[0; V2_LONGEST - V2_FIXED + 1]), "at most 8192"),
+        (by_hand(0x21, 0x11, &[0; LONGEST - V2_FIXED + 1]), "at most 8192"),
         (by_hand(0x21, 0x11, &[0; 65_535]), "at most 8192"),
         (b"PROXY TCP4 1.2.3.4 10.0.0.1 5\r\n".to_vec(), "6 space-separated"),
         (b"PROXY TCP4 1.2.3.4 10.0.0.1 5 80 x\r\n".to_vec(), "6 space-separated"),
@@ -136,7 +136,7 @@ async fn what_is_wrong_with_a_header_is_told() {
     ] {
         check_invalid(&header, words).await;
     }
-    check(&by_hand(0x20, 0x00, &[0; V2_LONGEST - V2_FIXED]), Nobody).await;
+    check(&by_hand(0x20, 0x00, &[0; LONGEST - V2_FIXED]), Nobody).await;
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut rest = &bytes[..];
         let read = runtime.block_on(read(&mut rest));
-        prop_assert!(bytes.len() - rest.len() <= V2_LONGEST);
+        prop_assert!(bytes.len() - rest.len() <= LONGEST);
         prop_assert!(read.is_err() || !beginning.is_empty() || bytes.starts_with(V1_SIGNATURE));
     }
 }
