@@ -9,7 +9,7 @@ import pytest
 
 from harness import haproxy as haproxy_module
 from harness.clients import MessagePack, crowd, native, plain
-from harness.haproxy import CONFIG, HAProxy
+from harness.haproxy import CONFIG, PASSTHROUGH, HAProxy
 from harness.names import name_server
 from harness.node import Node, connections
 from harness.ports import free_port
@@ -99,8 +99,9 @@ def behind_haproxy(redis, start_node, start_haproxy):
     return start
 
 
-def test_the_example_is_valid_without_a_warning():
-    done = subprocess.run([haproxy_module.BINARY, "-c", "-f", CONFIG], capture_output=True, text=True, timeout=20)
+@pytest.mark.parametrize("config", [CONFIG, PASSTHROUGH], ids=lambda config: config.stem)
+def test_the_example_is_valid_without_a_warning(config):
+    done = subprocess.run([haproxy_module.BINARY, "-c", "-f", config], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""HAProxy in front of the nodes, with the example in `deploy/haproxy`."""
+"""HAProxy in front of the nodes, with the examples in `deploy/haproxy`."""
 
 import http.client
 import os
@@ -11,14 +11,16 @@ from .ports import free_port
 from .waiting import wait_until
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
+PASSTHROUGH = CONFIG.with_name("passthrough.cfg")
 BINARY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 
 class HAProxy:
-    """HAProxy on a free port of 127.0.0.1; `settings` are the configuration's variables."""
+    """HAProxy on a free port of 127.0.0.1; `settings` are the variables of `config`."""
 
-    def __init__(self, directory: Path, **settings: object):
+    def __init__(self, directory: Path, config: Path = CONFIG, **settings: object):
         self.directory = directory
+        self.config = config
         self.port, self.statistics = free_port(), free_port()
         self.log = directory / "haproxy.log"
         self.settings = {
@@ -34,7 +36,7 @@ class HAProxy:
     def start(self) -> "HAProxy":
         """Starts it and waits until it says how it does."""
         env = process.clean_environment() | {key: str(value) for key, value in self.settings.items()}
-        arguments = [BINARY, "-db", "-f", str(CONFIG)]
+        arguments = [BINARY, "-db", "-f", str(self.config)]
         self._process = process.spawn(arguments, env=env, cwd=self.directory, log=self.log)
         wait_until(lambda: self.up() is not None, f"statistics of HAProxy, see {self.log}")
         return self
