@@ -91,6 +91,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         refusal_limit: allowance.refusals,
         channel_limit: config.limits.channels,
         info_limit: config.limits.info.bytes(),
+        memory_limits: config.memory.limits(),
         address_limits: config.limits.of_address(),
         user_limit: config.limits.of_user(),
         command_rate: config.limits.command_rate(),

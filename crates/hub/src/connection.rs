@@ -309,14 +309,14 @@ fn lost(publication: &Publication) -> Option<Event> {
 /// What a peer would still read of what waits.
 fn rest_for(reason: CloseReason) -> Rest {
     match reason {
-        CloseReason::SlowConsumer | CloseReason::HeartbeatTimeout => Rest::Nothing,
+        CloseReason::SlowConsumer | CloseReason::MemoryPressure | CloseReason::HeartbeatTimeout => Rest::Nothing,
         _ => Rest::All,
     }
 }
 
 /// Whether nothing more can be read from the peer, its Close frame included.
 fn must_finish(reason: CloseReason) -> bool {
-    !matches!(reason, CloseReason::SlowConsumer | CloseReason::Draining)
+    !matches!(reason, CloseReason::SlowConsumer | CloseReason::MemoryPressure | CloseReason::Draining)
 }
 
 fn written(result: io::Result<usize>) -> io::Result<usize> {

@@ -89,6 +89,11 @@ impl HubMetrics {
         &self.connections[dialect as usize]
     }
 
+    /// Bytes that wait in outboxes, entry costs included. What lies in several of them counts for each.
+    pub fn outbox_bytes(&self) -> i64 {
+        self.outbox_bytes.get()
+    }
+
     pub(crate) fn disconnected(&self, reason: CloseReason) {
         // Discriminants count from 1 in the order of the catalogue.
         self.disconnects[reason as usize - 1].inc();

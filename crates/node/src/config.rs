@@ -1,6 +1,8 @@
 //! What a node must be told.
 
-use crate::{AddressLimits, Auth, ForwardedHeader, Namespaces, Origins, Rate, TrustedProxies, UserHeader};
+use crate::{
+    AddressLimits, Auth, ForwardedHeader, MemoryLimits, Namespaces, Origins, Rate, TrustedProxies, UserHeader,
+};
 use fanwire_auth::ApiKeys;
 use fanwire_hub::Policy;
 use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
@@ -60,6 +62,8 @@ pub struct NodeConfig {
     pub channel_limit: usize,
     /// How many bytes a connection may say of itself where it is seen.
     pub info_limit: usize,
+    /// How much memory the node may use, and when that is short.
+    pub memory_limits: MemoryLimits,
     /// What one address may do.
     pub address_limits: AddressLimits,
     /// How many connections one user may have on this node.

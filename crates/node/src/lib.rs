@@ -17,6 +17,7 @@
 //! | [`proxies`] | who a client is where proxies stand before the node |
 //! | `proxy_protocol` | what proxies say before a client's first byte |
 //! | `plain_http` | an answer to a request over HTTP where something else was expected first |
+//! | [`memory`] | pressure on the memory that the node may use |
 //! | `starvation` | times in which the system had nothing to accept with |
 //! | `upgrade` | from an HTTP request to a session |
 //! | [`user_header`] | who the user is where proxies tell that |
@@ -41,6 +42,7 @@ mod control;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod internal;
+pub mod memory;
 mod metrics;
 pub mod namespaces;
 pub mod node;
@@ -70,6 +72,7 @@ pub use addresses::AddressLimits;
 pub use auth::Auth;
 pub use config::NodeConfig;
 pub use fanwire_hub::Policy;
+pub use memory::MemoryLimits;
 pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use origins::{InvalidOrigin, OriginPattern, Origins};

@@ -1,10 +1,12 @@
 //! What the node counts. What the hub and the broker count, they register themselves.
 
+mod memory;
 mod presence;
 
 use fanwire_auth::InvalidToken;
 use fanwire_protocol::{Command, Recovered, Refusal, command, error};
 use http::StatusCode;
+pub(crate) use memory::MemoryMetrics;
 use presence::PresenceMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
@@ -30,6 +32,7 @@ pub(crate) struct Metrics {
     recoveries: IntCounterVec,
     fills: IntCounterVec,
     lost: IntCounter,
+    pub(crate) memory: MemoryMetrics,
     pub(crate) presence: PresenceMetrics,
 }
 
@@ -51,6 +54,7 @@ pub(crate) enum UpgradeResult {
     MissingProxyHeader,
     InvalidProxyHeader,
     ConnectionLimit,
+    MemoryPressure,
     Starting,
     Draining,
     TimedOut,
@@ -58,7 +62,7 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
@@ -74,6 +78,7 @@ impl UpgradeResult {
         Self::MissingProxyHeader,
         Self::InvalidProxyHeader,
         Self::ConnectionLimit,
+        Self::MemoryPressure,
         Self::Starting,
         Self::Draining,
         Self::TimedOut,
@@ -97,6 +102,7 @@ impl UpgradeResult {
             Self::MissingProxyHeader => "missing_proxy_header",
             Self::InvalidProxyHeader => "invalid_proxy_header",
             Self::ConnectionLimit => "connection_limit",
+            Self::MemoryPressure => "memory_pressure",
             Self::Starting => "starting",
             Self::Draining => "draining",
             Self::TimedOut => "timed_out",
@@ -234,6 +240,7 @@ impl Metrics {
                 "fanwire_history_lost_total",
                 "Times that messages of a history were missing that could not be had any more, as subscribers were told.",
             )?,
+            memory: MemoryMetrics::new(registry)?,
             presence: PresenceMetrics::new(registry)?,
         })
     }

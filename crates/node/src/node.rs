@@ -6,6 +6,7 @@ use crate::{
     addresses::Addresses,
     control,
     internal::{self, Internal},
+    memory::{Shortage, Watch},
     metrics::Metrics,
     origins::Scheme,
     presence::{Keeper, Presence},
@@ -158,6 +159,7 @@ impl Node {
             users: sessions.users.clone(),
             follows,
         };
+        let shortage = Shortage::default();
         let upgrades = Upgrades {
             sessions: Arc::new(sessions),
             metrics: metrics.clone(),
@@ -170,10 +172,19 @@ impl Node {
             head_limit: config.head_limit,
             header_limit: config.header_limit,
             readiness: readiness.clone(),
+            shortage: shortage.clone(),
             handshake_timeout: config.handshake_timeout,
             tracker: tracker.clone(),
         };
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };
+        let watch = Watch {
+            limits: config.memory_limits,
+            shortage,
+            hub: hub.clone(),
+            hub_metrics,
+            outbox_limit: config.outbox_limit,
+            metrics: metrics.memory.clone(),
+        };
         let (runtimes, certificates) = (threads.handles(), Certificates::default());
         let acceptor = Acceptor::new(listener, Arc::new(upgrades), tls.public(), runtimes, room, metrics.clone());
         let (broker, keys) = (Arc::clone(&relay.broker), config.api_keys.clone());
@@ -182,6 +193,7 @@ impl Node {
         let internal =
             internal::serve(listeners.internal, tls.internal(), config.handshake_timeout, internal::router(internal))?;
         let mut parts = start_parts(relay, link.driver, threads, internal);
+        start_part(&mut parts, "watch of memory", watch.run());
         if !tls.terminators.is_empty() {
             start_part(&mut parts, "watch of certificates", keep_fresh(tls.terminators, certificates.clone()));
         }

@@ -7,6 +7,7 @@ use crate::{
     accept::Seat,
     addresses::Addresses,
     auth::{Credentials, Entrance, Identity, SeveralTokens},
+    memory::Shortage,
     metrics::{Metrics, UpgradeResult},
     origins::Origins,
     proxies::{ForwardedHeader, TrustedProxies},
@@ -29,7 +30,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use peer::Peer;
-use refusals::{Refused, busy, foreign, invalid_user, malformed, status, too_much, unauthorized, user_full};
+use refusals::{Refused, busy, foreign, invalid_user, malformed, short, status, too_much, unauthorized, user_full};
 use std::{
     convert::Infallible,
     io,
@@ -65,6 +66,8 @@ pub(crate) struct Upgrades {
     /// How many headers it may have.
     pub(crate) header_limit: usize,
     pub(crate) readiness: Readiness,
+    /// Whether memory is short.
+    pub(crate) shortage: Shortage,
     pub(crate) handshake_timeout: Duration,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
@@ -275,6 +278,9 @@ impl Upgrades {
         // And one that can't say yet where the broadcasts stand would leave a client without a place to resume at.
         if self.readiness.is_starting() {
             return Err(busy(UpgradeResult::Starting, "this node is still starting"));
+        }
+        if self.shortage.is_there() {
+            return Err(short());
         }
         let response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;

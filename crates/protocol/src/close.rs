@@ -32,6 +32,8 @@ pub enum CloseReason {
     Disconnected,
     /// Bytes, or pings, came faster than they may.
     TooFast,
+    /// The node is short of memory, and this outbox was one of the largest.
+    MemoryPressure,
 }
 
 /// All reasons, for metrics that want every label from the start.
@@ -50,6 +52,7 @@ pub const ALL: [CloseReason; 14] = [
     CloseReason::AuthTimeout,
     CloseReason::Disconnected,
     CloseReason::TooFast,
+    CloseReason::MemoryPressure,
 ];
 
 impl CloseReason {
@@ -67,7 +70,7 @@ impl CloseReason {
             Self::PeerClosed => 1000,
             Self::PeerVanished => 1006,
             Self::HeartbeatTimeout => 1001,
-            Self::SlowConsumer => 1013,
+            Self::SlowConsumer | Self::MemoryPressure => 1013,
             Self::Draining => 1012,
             Self::ProtocolError => 1002,
             Self::InvalidUtf8 => 1007,
@@ -98,6 +101,7 @@ impl CloseReason {
             Self::AuthTimeout => "no token in time",
             Self::Disconnected => "disconnected by the operator",
             Self::TooFast => "too much came too fast",
+            Self::MemoryPressure => "node is short of memory, and too much waits here",
         }
     }
 
@@ -118,6 +122,7 @@ impl CloseReason {
             Self::AuthTimeout => "auth_timeout",
             Self::Disconnected => "disconnected",
             Self::TooFast => "too_fast",
+            Self::MemoryPressure => "memory_pressure",
         }
     }
 }

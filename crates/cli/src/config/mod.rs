@@ -13,6 +13,7 @@ mod groups;
 mod layer;
 mod limits;
 mod log;
+mod memory;
 mod namespaces;
 mod outbox;
 mod plain;
@@ -35,6 +36,7 @@ pub(crate) use groups::{Api, Close, Conformance, Drain, Handshake, Heartbeat, In
 pub(crate) use layer::Flag;
 pub(crate) use limits::Limits;
 pub(crate) use log::{Log, LogFormat};
+pub(crate) use memory::Memory;
 pub(crate) use namespaces::{Broadcast, History, Namespace, Namespaces};
 pub(crate) use outbox::{Outbox, OutboxPolicy};
 pub(crate) use problem::Problems;
@@ -86,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     /// What clients may not exceed.
     pub(crate) limits: Limits,
+    /// What the node may not exceed.
+    pub(crate) memory: Memory,
     /// The way in.
     pub(crate) handshake: Handshake,
     /// The way out.
@@ -121,6 +125,7 @@ impl Config {
         self.outbox.visit(visitor);
         self.drain.visit(visitor);
         self.limits.visit(visitor);
+        self.memory.visit(visitor);
         self.handshake.visit(visitor);
         self.close.visit(visitor);
         plain::visit(&mut self.plain, visitor);

@@ -1,4 +1,5 @@
 use super::*;
+use fanwire_node::MemoryLimits;
 use std::path::PathBuf;
 
 /// Sources of a configuration, on paper.
@@ -399,6 +400,22 @@ fn histories_have_bounds() {
     check_value("broadcast.history.ttl", "31d", r#""31d" (flag --set): must be from 1s to 30d"#);
     check_value("namespaces.a.recover", "yes", r#""yes" (flag --set): expected true or false"#);
     check_value("broadcast.history.size", "100001", "100001 (flag --set): must be from 0 to 100000");
+}
+
+#[test]
+fn memory_is_bounded_sensibly_or_not_at_all() {
+    let set = |key, value, expected: &str| {
+        check_wrong(&Case { flags: &[("--set", key, value)], ..Case::default() }, &[expected]);
+    };
+    set("memory.limit", "15MiB", r#"memory.limit = "15MiB" (flag --set): must be 0B or at least 16MiB"#);
+    set("memory.pressure", "100", "memory.pressure = 100 (flag --set): must be from 0 to 99");
+    let limits = |limit, pressure| {
+        let flags = [("--set", "memory.limit", limit), ("--set", "memory.pressure", pressure)];
+        let loaded = Case { flags: &flags, ..Case::default() }.load();
+        loaded.map(|loaded| loaded.config.memory.limits()).map_err(|problems| problems.to_string())
+    };
+    assert_eq!(limits("0B", "0"), Ok(MemoryLimits { limit: None, pressure: None }));
+    assert_eq!(limits("16MiB", "99"), Ok(MemoryLimits { limit: Some(16 << 20), pressure: Some(99) }));
 }
 
 #[test]

@@ -64,11 +64,30 @@ pub(crate) struct Place {
     pub(crate) of: u64,
 }
 
+/// How much waits for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The connection.
+    pub connection: ConnectionKey,
+    /// What its outbox costs, in bytes.
+    pub bytes: usize,
+}
+
+/// Which outboxes are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Floor {
+    /// How many, at most: the largest.
+    pub most: usize,
+    /// What each costs at least, in bytes.
+    pub bytes: usize,
+}
+
 #[derive(Debug)]
 pub(super) enum Message {
     Connect(Box<Admission>, oneshot::Sender<Connected>),
     Ask(ConnectionKey, Ask),
     Disconnect(Arc<HashSet<ConnectionId>>, CloseReason),
+    Largest(Floor, oneshot::Sender<Vec<Waiting>>),
     Drain(Place, Duration),
 }
 
@@ -215,6 +234,13 @@ impl ShardHandle {
     /// The session has ended; its key is not valid any more.
     pub fn gone(&self, connection: ConnectionKey) -> Told {
         self.ask(connection, Ask::Gone)
+    }
+
+    /// The largest outboxes of connections that are open, the largest first.
+    pub async fn largest_outboxes(&self, floor: Floor) -> Result<Vec<Waiting>, ShardGone> {
+        let (reply, largest) = oneshot::channel();
+        self.tell(Message::Largest(floor, reply)).await?;
+        largest.await.map_err(|_| ShardGone)
     }
 
     /// Closes those of the connections with these ids that the shard has.

@@ -2,7 +2,7 @@
 
 use super::{
     BROADCAST, Shard,
-    handle::{Admission, Ask, ConnectionKey, Entry, Message, Place},
+    handle::{Admission, Ask, ConnectionKey, Entry, Floor, Message, Place, Waiting},
     millis,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Event, Position};
-use std::{collections::HashSet, time::Duration};
+use std::{cmp::Reverse, collections::HashSet, time::Duration};
 use tokio::sync::oneshot;
 
 impl Shard {
@@ -24,6 +24,8 @@ impl Shard {
             Message::Ask(key, ask) if self.has(key) => self.grant(key.index, ask),
             Message::Ask(_, ask) => ask.end(),
             Message::Disconnect(ids, reason) => self.disconnect(&ids, reason),
+            // Whoever doesn't wait any more needs no answer.
+            Message::Largest(floor, reply) => drop(reply.send(self.largest_outboxes(floor))),
             Message::Drain(place, window) => self.drain(place, window),
         }
     }
@@ -136,6 +138,18 @@ impl Shard {
         let found = self.connections.iter().filter(|(_, connection)| ids.contains(&connection.id));
         let keys: Vec<_> = found.map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.close(key, reason));
+    }
+
+    fn largest_outboxes(&self, floor: Floor) -> Vec<Waiting> {
+        let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
+        let waiting = open.map(|(index, connection)| Waiting {
+            connection: ConnectionKey { index, id: connection.id },
+            bytes: connection.waiting(),
+        });
+        let mut largest: Vec<_> = waiting.filter(|waiting| waiting.bytes >= floor.bytes.max(1)).collect();
+        largest.sort_unstable_by_key(|waiting| Reverse(waiting.bytes));
+        largest.truncate(floor.most);
+        largest
     }
 
     fn limit_close(&mut self, key: usize) {

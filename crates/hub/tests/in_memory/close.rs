@@ -37,7 +37,7 @@ async fn our_close_ends_the_write_side_when_no_answer_can_be_awaited() {
         client.close(CloseReason::Internal).await;
         let frames = client.frames().await;
         assert_eq!(frames.len(), 2, "{reason:?}: {frames:?}");
-        let awaited = matches!(reason, CloseReason::SlowConsumer | CloseReason::Draining);
+        let awaited = matches!(reason, CloseReason::SlowConsumer | CloseReason::MemoryPressure | CloseReason::Draining);
         assert_eq!(client.ended().await, !awaited, "{reason:?}");
         client.peer_closed(Some(1000)).await;
         assert_eq!(client.frames().await, []);

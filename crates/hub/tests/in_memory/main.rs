@@ -11,6 +11,7 @@ mod greeting;
 mod heartbeat;
 mod history;
 mod history_model;
+mod largest;
 mod lifecycle;
 mod model;
 mod notice;

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::{
-    ForwardedHeader, Policy, TrustedProxies,
+    ForwardedHeader, MemoryLimits, Policy, TrustedProxies,
     testing::{Answer, UPGRADE},
 };
 use fanwire_broker::{memory::MemoryBroker, metrics::BrokerMetrics};
@@ -19,6 +19,7 @@ fn config() -> NodeConfig {
         internal_tls: None,
         origins: crate::Origins::default(),
         auth: None,
+        memory_limits: MemoryLimits { limit: None, pressure: None },
         address_limits: crate::AddressLimits::default(),
         user_limit: None,
         command_rate: None,

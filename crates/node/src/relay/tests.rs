@@ -19,7 +19,8 @@ struct Relayed {
 
 impl Relayed {
     async fn start(items: impl IntoIterator<Item = FeedItem>) -> Self {
-        let (socket, hub) = (Arc::new(Recorder::default()), hub(&Registry::new(), Clock::start(), 1 << 20));
+        let (socket, hub) =
+            (Arc::new(Recorder::default()), hub(&HubMetrics::new(&Registry::new()).unwrap(), Clock::start(), 1 << 20));
         let shard = &hub.shards()[0];
         let admission = Admission {
             id: ConnectionId(NodeId::from_random(7), 1),
@@ -123,7 +124,7 @@ async fn the_relay_ends_with_a_shard() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_is_left_a_while_after_its_last_reader() {
     let (broker, mut calls) = Scripted::new();
-    let hub = hub(&Registry::new(), Clock::start(), 1 << 20);
+    let hub = hub(&HubMetrics::new(&Registry::new()).unwrap(), Clock::start(), 1 << 20);
     let (_feed, receiver) = feed(1);
     tokio::spawn(relay(parts(receiver, hub.clone(), broker)));
     let subscription = hub.interest().subscribe(&news(), 0);

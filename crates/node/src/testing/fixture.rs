@@ -57,9 +57,9 @@ pub(crate) fn shard_config(clock: Clock, outbox_limit: usize) -> ShardConfig {
 }
 
 /// A running hub of one shard.
-pub(crate) fn hub(registry: &Registry, clock: Clock, outbox_limit: usize) -> Hub {
+pub(crate) fn hub(metrics: &HubMetrics, clock: Clock, outbox_limit: usize) -> Hub {
     let config = shard_config(clock, outbox_limit);
-    let (hub, shards) = Hub::new(&config, &Dialects::default(), &HubMetrics::new(registry).unwrap(), 1);
+    let (hub, shards) = Hub::new(&config, &Dialects::default(), metrics, 1);
     // A pipe spends its task's budget at each write, as a socket does not.
     shards.into_iter().for_each(|shard| drop(tokio::spawn(unconstrained(shard.run()))));
     hub
@@ -101,6 +101,7 @@ impl Default for Settings {
 pub(crate) struct Fixture {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) registry: Registry,
+    pub(crate) hub_metrics: HubMetrics,
     pub(crate) readiness: Readiness,
     seats: Arc<Semaphore>,
     /// The other end of a feed that brings nothing.
@@ -161,7 +162,8 @@ impl Fixture {
 
     fn on(broker: Arc<dyn Broker>, feed: Feed, registry: Registry, settings: Settings) -> Self {
         let clock = Clock::start();
-        let hub = hub(&registry, clock, settings.outbox_limit);
+        let hub_metrics = HubMetrics::new(&registry).unwrap();
+        let hub = hub(&hub_metrics, clock, settings.outbox_limit);
         let (metrics, namespaces) = (Metrics::new(&registry).unwrap(), Arc::new(namespaces(settings.history)));
         let received_bytes = metrics.received_bytes.clone();
         let readiness = Readiness::new(broker.link(), &namespaces);
@@ -211,7 +213,7 @@ impl Fixture {
             sequence: AtomicU64::new(1),
         };
         let (sessions, seats) = (Arc::new(sessions), Arc::new(Semaphore::new(SEATS)));
-        Self { sessions, registry, readiness, seats, _feed: None }
+        Self { sessions, registry, hub_metrics, readiness, seats, _feed: None }
     }
 
     /// A JSON client that has been welcomed.

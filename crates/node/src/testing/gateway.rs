@@ -4,6 +4,7 @@ use super::{Answer, Fixture, UPGRADE};
 use crate::{
     accept::{Acceptor, PublicTls, Room, prepare},
     addresses::{AddressLimits, Addresses},
+    memory::Shortage,
     origins::Origins,
     proxies::{ForwardedHeader, TrustedProxies},
     tls::Terminator,
@@ -37,6 +38,7 @@ pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_tim
         head_limit: MAX_HEAD,
         header_limit: 100,
         readiness: fixture.readiness.clone(),
+        shortage: Shortage::default(),
         handshake_timeout,
         tracker: TaskTracker::new(),
         sessions,

@@ -6,6 +6,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 /// When a refused client may try again, in seconds.
 const RETRY_AFTER: &str = "1";
 
+/// The same where that takes as long as others need to read, or to leave.
+const RETRY_MUCH_AFTER: &str = "5";
+
 /// How such an upgrade is counted, and what the client is told.
 pub(super) type Refused = (UpgradeResult, Response<String>);
 
@@ -46,21 +49,26 @@ pub(super) fn too_much(what: TooMuch) -> Box<Refused> {
         TooMuch::Connections => (UpgradeResult::AddressLimit, "this address has as many connections here as it may"),
         TooMuch::Requests => (UpgradeResult::AddressRate, "this address asks too fast for connections"),
     };
-    later(StatusCode::TOO_MANY_REQUESTS, result, text)
+    later(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, result, text)
 }
 
 pub(super) fn user_full() -> Box<Refused> {
     let text = "this user has as many connections here as a user may";
-    later(StatusCode::TOO_MANY_REQUESTS, UpgradeResult::UserLimit, text)
+    later(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, UpgradeResult::UserLimit, text)
 }
 
 pub(super) fn busy(result: UpgradeResult, text: &str) -> Box<Refused> {
-    later(StatusCode::SERVICE_UNAVAILABLE, result, text)
+    later(StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER, result, text)
 }
 
-fn later(code: StatusCode, result: UpgradeResult, text: &str) -> Box<Refused> {
+pub(super) fn short() -> Box<Refused> {
+    let text = "this node is short of memory";
+    later(StatusCode::SERVICE_UNAVAILABLE, RETRY_MUCH_AFTER, UpgradeResult::MemoryPressure, text)
+}
+
+fn later(code: StatusCode, seconds: &'static str, result: UpgradeResult, text: &str) -> Box<Refused> {
     let mut response = status(code, text.to_owned());
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     Box::new((result, response))
 }
 

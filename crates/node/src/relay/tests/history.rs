@@ -22,7 +22,7 @@ struct Followed {
 impl Followed {
     async fn start() -> Self {
         let registry = Registry::new();
-        let hub = hub(&registry, Clock::start(), 1 << 20);
+        let hub = hub(&HubMetrics::new(&registry).unwrap(), Clock::start(), 1 << 20);
         let (broker, mut calls) = Scripted::new();
         let (sender, receiver) = feed(256);
         let (follower, follows) = follower();
