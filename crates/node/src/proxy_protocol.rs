@@ -61,7 +61,7 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Announ
     if header == *V2_SIGNATURE {
         read_v2(stream, &mut header).await?;
     } else if header.starts_with(V1_SIGNATURE) {
-        read_v1(stream, &mut header).await.map_err(cut_off)?;
+        read_v1(stream, &mut header).await.map_err(|error| cut_off(&error))?;
     } else {
         return Err(Unannounced::Missing(header[0]));
     }
@@ -75,7 +75,7 @@ async fn begin(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Unannou
     if first == 0 {
         return Err(Unannounced::Vanished);
     }
-    stream.read_exact(&mut header[first..]).await.map_err(cut_off)?;
+    stream.read_exact(&mut header[first..]).await.map_err(|error| cut_off(&error))?;
     Ok(header)
 }
 
@@ -99,10 +99,10 @@ async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) ->
 async fn extend(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>, length: usize) -> Result<(), Unannounced> {
     let known = header.len();
     header.resize(length, 0);
-    stream.read_exact(&mut header[known..]).await.map(drop).map_err(cut_off)
+    stream.read_exact(&mut header[known..]).await.map(drop).map_err(|error| cut_off(&error))
 }
 
-fn cut_off(error: io::Error) -> Unannounced {
+fn cut_off(error: &io::Error) -> Unannounced {
     Unannounced::Invalid(format!("cut off: {error}"))
 }
 

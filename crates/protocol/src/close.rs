@@ -37,7 +37,7 @@ pub enum CloseReason {
 }
 
 /// All reasons, for metrics that want every label from the start.
-pub const ALL: [CloseReason; 14] = [
+pub const ALL: [CloseReason; 15] = [
     CloseReason::PeerClosed,
     CloseReason::PeerVanished,
     CloseReason::HeartbeatTimeout,

@@ -22,7 +22,7 @@ pub fn forwarded(data: &[u8]) {
     let host = lines.pop().unwrap_or_default();
     let quoted: Vec<u8> = host.iter().flat_map(|byte| [b'\\', *byte]).collect();
     let told = [TOLD, &quoted, b"\""].concat();
-    let apart = [&lines[..], &[told.clone()]].concat();
+    let apart = [&lines[..], std::slice::from_ref(&told)].concat();
     if let Some(client) = client_of(&apart) {
         assert_eq!(client, CLIENT, "a line of its own");
     }
