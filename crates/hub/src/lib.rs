@@ -42,5 +42,5 @@ pub use interest::{Interest, Subscription};
 pub use metrics::HubMetrics;
 pub use outbox::Policy;
 pub use recovery::Joined;
-pub use shard::{Admission, ConnectionKey, Entry, Floor, Shard, ShardConfig, ShardGone, ShardHandle, Told, Waiting};
+pub use shard::{Admission, ConnectionKey, Entry, Largest, Shard, ShardConfig, ShardGone, ShardHandle, Told, Waiting};
 pub use transport::{Tcp, Tls, Transport};

@@ -7,7 +7,7 @@ mod recover;
 mod write_side;
 
 pub(crate) use handle::Place;
-pub use handle::{Admission, ConnectionKey, Entry, Floor, ShardGone, ShardHandle, Told, Waiting};
+pub use handle::{Admission, ConnectionKey, Entry, Largest, ShardGone, ShardHandle, Told, Waiting};
 
 use crate::{
     HubMetrics, Interest, Policy,

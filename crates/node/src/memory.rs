@@ -15,7 +15,7 @@ mod relief;
 mod spare;
 
 use crate::metrics::MemoryMetrics;
-use fanwire_hub::{Floor, Hub, HubMetrics, ShardGone, Waiting};
+use fanwire_hub::{Hub, HubMetrics, Largest, ShardGone, Waiting};
 use fanwire_protocol::CloseReason;
 use pressure::{Change, Pressure};
 use reading::{Reading, Source};
@@ -143,10 +143,10 @@ impl Watch {
     }
 
     async fn close_largest(&self, excess: u64) -> Result<(), ShardGone> {
-        let floor = Floor { most: MOST_CLOSED, bytes: self.outbox_limit / LEAST_PART };
+        let which = Largest { most: MOST_CLOSED, least: self.outbox_limit / LEAST_PART };
         let mut outboxes = Vec::new();
         for (shard, handle) in self.hub.shards().iter().enumerate() {
-            let largest = handle.largest_outboxes(floor).await?;
+            let largest = handle.largest_outboxes(which).await?;
             let outbox = |Waiting { connection, bytes }| Outbox { key: (shard, connection), bytes };
             outboxes.extend(largest.into_iter().map(outbox));
         }

@@ -75,11 +75,11 @@ pub struct Waiting {
 
 /// Which outboxes are asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Floor {
+pub struct Largest {
     /// How many, at most: the largest.
     pub most: usize,
-    /// What each costs at least, in bytes.
-    pub bytes: usize,
+    /// What each of them costs at least, in bytes.
+    pub least: usize,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) enum Message {
     Connect(Box<Admission>, oneshot::Sender<Connected>),
     Ask(ConnectionKey, Ask),
     Disconnect(Arc<HashSet<ConnectionId>>, CloseReason),
-    Largest(Floor, oneshot::Sender<Vec<Waiting>>),
+    Largest(Largest, oneshot::Sender<Vec<Waiting>>),
     Drain(Place, Duration),
 }
 
@@ -237,9 +237,9 @@ impl ShardHandle {
     }
 
     /// The largest outboxes of connections that are open, the largest first.
-    pub async fn largest_outboxes(&self, floor: Floor) -> Result<Vec<Waiting>, ShardGone> {
+    pub async fn largest_outboxes(&self, which: Largest) -> Result<Vec<Waiting>, ShardGone> {
         let (reply, largest) = oneshot::channel();
-        self.tell(Message::Largest(floor, reply)).await?;
+        self.tell(Message::Largest(which, reply)).await?;
         largest.await.map_err(|_| ShardGone)
     }
 

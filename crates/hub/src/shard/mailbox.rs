@@ -2,7 +2,7 @@
 
 use super::{
     BROADCAST, Shard,
-    handle::{Admission, Ask, ConnectionKey, Entry, Floor, Message, Place, Waiting},
+    handle::{Admission, Ask, ConnectionKey, Entry, Largest, Message, Place, Waiting},
     millis,
 };
 use crate::{
@@ -25,7 +25,7 @@ impl Shard {
             Message::Ask(_, ask) => ask.end(),
             Message::Disconnect(ids, reason) => self.disconnect(&ids, reason),
             // Whoever doesn't wait any more needs no answer.
-            Message::Largest(floor, reply) => drop(reply.send(self.largest_outboxes(floor))),
+            Message::Largest(which, reply) => drop(reply.send(self.largest_outboxes(which))),
             Message::Drain(place, window) => self.drain(place, window),
         }
     }
@@ -140,15 +140,15 @@ impl Shard {
         keys.into_iter().for_each(|key| self.close(key, reason));
     }
 
-    fn largest_outboxes(&self, floor: Floor) -> Vec<Waiting> {
+    fn largest_outboxes(&self, which: Largest) -> Vec<Waiting> {
         let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
         let waiting = open.map(|(index, connection)| Waiting {
             connection: ConnectionKey { index, id: connection.id },
             bytes: connection.waiting(),
         });
-        let mut largest: Vec<_> = waiting.filter(|waiting| waiting.bytes >= floor.bytes.max(1)).collect();
+        let mut largest: Vec<_> = waiting.filter(|waiting| waiting.bytes >= which.least.max(1)).collect();
         largest.sort_unstable_by_key(|waiting| Reverse(waiting.bytes));
-        largest.truncate(floor.most);
+        largest.truncate(which.most);
         largest
     }
 

@@ -1,7 +1,7 @@
 //! Which outboxes are the largest.
 
 use crate::support::{Client, Fixture, Frame, settle, text};
-use fanwire_hub::{Floor, Waiting};
+use fanwire_hub::{Largest, Waiting};
 use fanwire_protocol::CloseReason;
 
 /// A client that reads nothing, for which `count` answers of a thousand bytes wait.
@@ -14,8 +14,8 @@ async fn behind(fixture: &Fixture, count: usize) -> Client {
     client
 }
 
-async fn largest(fixture: &Fixture, most: usize, bytes: usize) -> Vec<Waiting> {
-    fixture.hub.shards()[0].largest_outboxes(Floor { most, bytes }).await.unwrap()
+async fn largest(fixture: &Fixture, most: usize, least: usize) -> Vec<Waiting> {
+    fixture.hub.shards()[0].largest_outboxes(Largest { most, least }).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

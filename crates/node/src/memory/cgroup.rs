@@ -22,7 +22,8 @@ pub(super) struct Cgroup {
 /// What the files of a version are called.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
-    limit: &'static str,
+    /// The group may use what is the least of these.
+    limits: &'static [&'static str],
     used: &'static str,
     /// What of it the kernel takes back when it has to, by its names in `memory.stat`: pages of files, and in version 2,
     /// which counts them, caches of the kernel's own.
@@ -30,13 +31,14 @@ struct Files {
 }
 
 const V1: Files = Files {
-    limit: "memory.limit_in_bytes",
+    limits: &["memory.limit_in_bytes"],
     used: "memory.usage_in_bytes",
     reclaimable: &["total_active_file", "total_inactive_file"],
 };
 
 const V2: Files = Files {
-    limit: "memory.max",
+    // Above the second it is not ended, but slowed down more and more.
+    limits: &["memory.max", "memory.high"],
     used: "memory.current",
     reclaimable: &["active_file", "inactive_file", "slab_reclaimable"],
 };
@@ -76,8 +78,9 @@ fn upwards(mount_point: &Path, root: &str, path: &str) -> impl Iterator<Item = P
 impl Cgroup {
     /// How much the group may use, if that is bounded.
     pub(super) fn limit(&self) -> Option<u64> {
-        // In the root of version 2 there is no such file, and no bound is "max" there.
-        self.read(self.files.limit).ok()?.trim().parse().ok()
+        // In the root of version 2 there are no such files, and no bound is "max" there.
+        let limits = self.files.limits.iter().filter_map(|file| self.read(file).ok());
+        limits.filter_map(|limit| limit.trim().parse().ok()).min()
     }
 
     /// How much of what the group uses the kernel can't take back. Buffers of sockets are part of it in version 2, in

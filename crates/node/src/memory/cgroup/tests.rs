@@ -53,6 +53,30 @@ fn what_the_kernel_can_take_back_is_not_used() {
     assert_eq!((sum("", V2.reclaimable), sum("active_file x\nactive_file\n", V2.reclaimable)), (0, 0));
 }
 
+/// What a group with these files may use, and uses.
+fn read(version: &'static Files, files: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
+    let directory = tempfile::tempdir().unwrap();
+    files.iter().for_each(|(file, content)| fs::write(directory.path().join(file), content).unwrap());
+    let cgroup = Cgroup { directory: directory.path().into(), files: version };
+    (cgroup.limit(), cgroup.used().ok())
+}
+
+#[test]
+fn the_least_limit_counts_and_max_is_none() {
+    let stat = ("memory.stat", "anon 5\ninactive_file 300\n");
+    let v2 = |max, high| read(&V2, &[("memory.max", max), ("memory.high", high), ("memory.current", "1000\n"), stat]);
+    assert_eq!(v2("5000\n", "max\n"), (Some(5000), Some(700)));
+    assert_eq!(v2("5000\n", "4000\n"), (Some(4000), Some(700)));
+    assert_eq!(v2("max\n", "max\n"), (None, Some(700)));
+    assert_eq!(read(&V2, &[("memory.current", "much"), stat]), (None, None));
+    let v1 = [
+        ("memory.limit_in_bytes", "5000\n"),
+        ("memory.usage_in_bytes", "100\n"),
+        ("memory.stat", "total_active_file 300\n"),
+    ];
+    assert_eq!(read(&V1, &v1), (Some(5000), Some(0)));
+}
+
 #[test]
 fn what_is_no_limit_is_none() {
     let missing = Cgroup { directory: "/nowhere".into(), files: &V2 };
