@@ -1,12 +1,16 @@
 //! What the node asks of a broker.
 
+mod lease;
 mod presence;
 
 use crate::partition::Partitions;
 pub use fanwire_protocol::Delivery;
 use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
 use futures_util::future::BoxFuture;
-pub use presence::{Answered, Change, Changed, Changes, Counts, DeadNode, MAX_CHANGES, Members, Roll, Shown, Standing};
+pub use lease::Lease;
+pub use presence::{
+    Answered, Change, Changed, Changes, Counts, DeadNode, MAX_CHANGES, Members, Removed, Roll, Shown, Standing,
+};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -193,9 +197,14 @@ pub trait Broker: Send + Sync + 'static {
     /// Shows the other nodes that this one lives, within 4 s; to be asked every 2 s, and whenever the link has come up.
     fn show_life(&self) -> Answered<Shown>;
 
+    /// Whether there is a place left for a connection; it has it then, and a connection that has one already keeps it.
+    /// Within 2 s. Never are there more than the limit by this, whichever nodes ask at once. After an error it may have the
+    /// place, or may yet get it. Needs a node that [shows that it lives](Self::show_life).
+    fn lease(&self, lease: Lease) -> Answered<bool>;
+
     /// Removes the members of a dead node and tells their leaves, each once, whoever does it too; returns how many it
     /// were. `at` is now, in microseconds since the Unix epoch. When that fails, a node will be told to do it again.
-    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<u64>;
+    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<Removed>;
 
     /// This node has no members any more, and does not show that it lives any longer.
     fn resign(&self) -> Answered<()>;

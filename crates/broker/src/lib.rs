@@ -16,8 +16,8 @@ mod partition;
 pub mod redis;
 
 pub use api::{
-    Accepted, Answered, Broker, Change, Changed, Changes, Counts, DeadNode, Delivery, Feed, FeedItem, Gap, LinkState,
-    MAX_CHANGES, MAX_PAGE, Members, Page, PublishError, Publishing, Query, REMEMBERED, ReadError, Retention, Roll,
-    Shown, Standing, SubscribeError, feed,
+    Accepted, Answered, Broker, Change, Changed, Changes, Counts, DeadNode, Delivery, Feed, FeedItem, Gap, Lease,
+    LinkState, MAX_CHANGES, MAX_PAGE, Members, Page, PublishError, Publishing, Query, REMEMBERED, ReadError, Removed,
+    Retention, Roll, Shown, Standing, SubscribeError, feed,
 };
 pub use partition::Partitions;

@@ -6,9 +6,9 @@ mod members;
 mod schedule;
 
 use crate::{
-    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Delivery, Feed, FeedItem, LinkState, Members, Page,
-    PublishError, Publishing, Query, ReadError, Retention, Roll, Shown, Standing, SubscribeError, feed,
-    metrics::BrokerMetrics,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Delivery, Feed, FeedItem, Lease, LinkState,
+    Members, Page, PublishError, Publishing, Query, ReadError, Removed, Retention, Roll, Shown, Standing,
+    SubscribeError, feed, metrics::BrokerMetrics,
 };
 use archive::Archive;
 use fanwire_protocol::{ChannelName, IdempotencyKey, Position, Target};
@@ -192,9 +192,13 @@ impl Broker for MemoryBroker {
         Box::pin(ready(Ok(Shown { standing: Standing::Kept, dead: Vec::new() })))
     }
 
+    fn lease(&self, lease: Lease) -> Answered<bool> {
+        Box::pin(ready(Ok(self.shared.roster().lease(&lease))))
+    }
+
     /// There is no other node.
-    fn remove_members(&self, _: DeadNode, _: u64) -> Answered<u64> {
-        Box::pin(ready(Ok(0)))
+    fn remove_members(&self, _: DeadNode, _: u64) -> Answered<Removed> {
+        Box::pin(ready(Ok(Removed::default())))
     }
 
     fn resign(&self) -> Answered<()> {

@@ -129,8 +129,8 @@ pub use inspect::{Finding, inspect};
 pub use settings::{InvalidRedisConfig, RedisConfig, RedisServers};
 
 use crate::{
-    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Feed, FeedItem, LinkState, Members, Page,
-    PublishError, Publishing, Query, ReadError, Retention, Roll, Shown, SubscribeError, envelope, feed,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Feed, FeedItem, Lease, LinkState, Members, Page,
+    PublishError, Publishing, Query, ReadError, Removed, Retention, Roll, Shown, SubscribeError, envelope, feed,
     metrics::RedisMetrics, partition::Partition,
 };
 use access::{Access, Servers};
@@ -379,7 +379,12 @@ impl Broker for RedisBroker {
         Box::pin(async move { shared.show_life().await })
     }
 
-    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<u64> {
+    fn lease(&self, lease: Lease) -> Answered<bool> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.lease(lease).await })
+    }
+
+    fn remove_members(&self, dead: DeadNode, at: u64) -> Answered<Removed> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.remove_members(dead, at).await })
     }

@@ -4,8 +4,11 @@
 
 mod support;
 
-use fanwire_broker::{Broker, Change, Changed, Changes, Counts, DeadNode, Members, Roll, Shown, Standing};
+use fanwire_broker::{
+    Broker, Change, Changed, Changes, Counts, DeadNode, Lease, Members, Removed, Roll, Shown, Standing,
+};
 use fanwire_protocol::{ConnectionId, Content, Member, NodeId, UserId};
+use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
 use support::{
     node::{Came, Node, channel, text},
@@ -47,8 +50,25 @@ async fn show(node: &Node) -> Shown {
     soon("sign", node.broker.show_life()).await.unwrap()
 }
 
-async fn remove(node: &Node, dead: DeadNode) -> u64 {
+async fn removal(node: &Node, dead: DeadNode) -> Removed {
     soon("removal", node.broker.remove_members(dead, 1)).await.unwrap()
+}
+
+async fn remove(node: &Node, dead: DeadNode) -> u64 {
+    removal(node, dead).await.members
+}
+
+fn zoe(node: u64, sequence: u64) -> Lease {
+    Lease { user: UserId::parse("zoe {1}").unwrap(), connection: id(node, sequence), limit: 3 }
+}
+
+async fn lease(node: &Node, lease: Lease) -> bool {
+    soon("lease", node.broker.lease(lease)).await.unwrap()
+}
+
+async fn change_leases(node: &Node, change: Change) -> Changed {
+    let changes = Changes { channel: zoe(1, 1).channel(), changes: vec![change], told: false, at: 1 };
+    soon("change", node.broker.change_members(changes)).await.unwrap()
 }
 
 /// Makes the registry believe that a node was silent for very long.
@@ -193,4 +213,48 @@ async fn whoever_resigns_is_not_missed() {
     show(&b).await;
     soon("resign", a.broker.resign()).await.unwrap();
     assert!(!server.ask("ZRANGE fanwire:{all}:l 0 -1").await.contains("1.1"));
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_places_on_all_nodes_whoever_asks_at_once() {
+    let server = Server::start(&[]).await;
+    let (a, b) = (Node::joined(&server.url(), 1).await, Node::joined(&server.url(), 2).await);
+    show(&a).await;
+    show(&b).await;
+    let asked = join_all((0..20).map(|n| lease(if n % 2 == 0 { &a } else { &b }, zoe(1 + n % 2, n)))).await;
+    assert_eq!(asked.iter().filter(|granted| **granted).count(), 3);
+    // Who has one keeps it, and nobody else is touched.
+    let first = asked.iter().position(|granted| *granted).unwrap() as u64;
+    assert!(lease(if first % 2 == 0 { &a } else { &b }, zoe(1 + first % 2, first)).await);
+    let other = Lease { user: UserId::parse("yan").unwrap(), ..zoe(1, 50) };
+    assert!(lease(&a, other.clone()).await);
+    // It is given back as members leave, and put back whatever the limit is.
+    assert_eq!(change_leases(&a, Change::Leave(id(1 + first % 2, first))).await.left, 1);
+    assert!(lease(&b, zoe(2, 60)).await && !lease(&b, zoe(2, 61)).await);
+    assert_eq!(change_leases(&a, Change::Return(zoe(1, 70).member())).await.returned, 1);
+    assert_eq!(change_leases(&b, Change::Enter(zoe(2, 60).member())).await, Changed::default());
+}
+
+#[tokio::test]
+async fn the_leases_of_the_dead_are_removed_and_those_who_come_back_have_their_own() {
+    let server = Server::start(&[]).await;
+    let (a, b) = (Node::joined(&server.url(), 1).await, Node::joined(&server.url(), 2).await);
+    show(&a).await;
+    show(&b).await;
+    change(&a, "room", vec![Change::Enter(member(1, 1, ""))]).await;
+    assert!(lease(&a, zoe(1, 1)).await && lease(&a, zoe(1, 2)).await && lease(&b, zoe(2, 1)).await);
+    assert!(!lease(&b, zoe(2, 2)).await);
+    silence(&server, "1.1").await;
+    let dead = show(&b).await.dead.remove(0);
+    assert_eq!(removal(&b, dead).await, Removed { members: 1, leases: 2 });
+    assert!(lease(&b, zoe(2, 2)).await && lease(&b, zoe(2, 3)).await && !lease(&b, zoe(2, 4)).await);
+    assert_eq!(show(&a).await.standing, Standing::Removed);
+    assert_eq!(change_leases(&a, Change::Enter(zoe(1, 1).member())).await.joined, 1);
+    assert!(!lease(&a, zoe(1, 3)).await, "what was put back counts");
+    for n in 1..=3 {
+        change_leases(&b, Change::Leave(id(2, n))).await;
+    }
+    change_leases(&a, Change::Leave(id(1, 1))).await;
+    let left = server.ask("KEYS fanwire:*").await;
+    assert!(!left.contains(":p:") && !left.contains(":n:"), "{left}");
 }

@@ -94,6 +94,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         memory_limits: config.memory.limits(),
         address_limits: config.limits.of_address(),
         user_limit: config.limits.of_user(),
+        everywhere: config.limits.everywhere(),
         command_rate: config.limits.command_rate(),
         byte_rate: config.limits.byte_rate(),
         head_limit: config.handshake.head.bytes(),

@@ -2,7 +2,8 @@
 
 use crate::{
     metrics::Metrics,
-    users::{Noted, UserFull, Users},
+    presence::HeldLease,
+    users::{NoPlace, Noted, Users},
 };
 use fanwire_auth::{Grant, InvalidToken, Verifier};
 use fanwire_protocol::{ConnectionId, UserId};
@@ -47,6 +48,8 @@ impl Auth {
 #[derive(Debug)]
 pub(crate) struct Identity {
     word: Word,
+    /// Its place among those of its user on all nodes, where these are limited.
+    lease: Option<HeldLease>,
     _noted: Noted,
 }
 
@@ -61,21 +64,26 @@ enum Word {
 
 impl Identity {
     /// The bearer of a token that has just been verified, noted among `users`, of whom each may have `limit` connections.
-    pub(crate) fn bearer(
-        grant: Grant,
-        connection: ConnectionId,
-        users: &Users,
-        limit: usize,
-    ) -> Result<Self, UserFull> {
+    pub(crate) fn bearer(grant: Grant, connection: ConnectionId, users: &Users, limit: usize) -> Result<Self, NoPlace> {
         let noted = users.note(connection, grant.user.as_ref(), grant.id.as_deref(), limit)?;
         let ends = Instant::now().checked_add(grant.lasts);
-        Ok(Self { word: Word::Token { grant, ends, timer: None }, _noted: noted })
+        Ok(Self { word: Word::Token { grant, ends, timer: None }, lease: None, _noted: noted })
     }
 
     /// The user whom a trusted proxy has told, noted likewise.
-    pub(crate) fn told(user: UserId, connection: ConnectionId, users: &Users, limit: usize) -> Result<Self, UserFull> {
+    pub(crate) fn told(user: UserId, connection: ConnectionId, users: &Users, limit: usize) -> Result<Self, NoPlace> {
         let noted = users.note(connection, Some(&user), None, limit)?;
-        Ok(Self { word: Word::Proxy(user), _noted: noted })
+        Ok(Self { word: Word::Proxy(user), lease: None, _noted: noted })
+    }
+
+    /// The same with `lease`, which is kept as long.
+    pub(crate) fn with_lease(self, lease: Option<HeldLease>) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// The lease, for whoever comes after this one.
+    pub(crate) fn into_lease(self) -> Option<HeldLease> {
+        self.lease
     }
 
     /// The user, where it is known.

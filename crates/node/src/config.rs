@@ -1,7 +1,8 @@
 //! What a node must be told.
 
 use crate::{
-    AddressLimits, Auth, ForwardedHeader, MemoryLimits, Namespaces, Origins, Rate, TrustedProxies, UserHeader,
+    AddressLimits, Auth, Everywhere, ForwardedHeader, MemoryLimits, Namespaces, Origins, Rate, TrustedProxies,
+    UserHeader,
 };
 use fanwire_auth::ApiKeys;
 use fanwire_hub::Policy;
@@ -68,6 +69,8 @@ pub struct NodeConfig {
     pub address_limits: AddressLimits,
     /// How many connections one user may have on this node.
     pub user_limit: Option<usize>,
+    /// How many it may have on all nodes together.
+    pub everywhere: Option<Everywhere>,
     /// How fast commands, and WebSocket pings with them, may come from a connection.
     pub command_rate: Option<Rate>,
     /// How fast bytes may come from a connection.

@@ -8,10 +8,11 @@
 //! | [`config`] | what a node must be told |
 //! | [`addresses`] | how many connections come from one address |
 //! | [`pace`] | how fast something may come |
+//! | `paced` | a socket that is read no faster than it may be |
 //! | `accept` | the public listener |
 //! | [`auth`] | who a connection belongs to |
 //! | [`permissions`] | what it may do |
-//! | `users` | who is connected with a token |
+//! | `users` | who is connected here |
 //! | `control` | what nodes tell each other to do |
 //! | [`origins`] | which web pages may connect |
 //! | [`proxies`] | who a client is where proxies stand before the node |
@@ -48,6 +49,7 @@ pub mod namespaces;
 pub mod node;
 pub mod origins;
 pub mod pace;
+mod paced;
 pub mod permissions;
 mod plain_http;
 mod presence;
@@ -78,6 +80,7 @@ pub use node::{Link, Listeners, Node, NodeError, Stopped};
 pub use origins::{InvalidOrigin, OriginPattern, Origins};
 pub use pace::Rate;
 pub use permissions::{Allow, Who};
+pub use presence::{Everywhere, WhenUnknown};
 pub use proxies::{ForwardedHeader, InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
 pub use tls::Certificates;

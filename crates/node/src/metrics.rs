@@ -1,14 +1,18 @@
 //! What the node counts. What the hub and the broker count, they register themselves.
 
+mod leases;
 mod memory;
 mod presence;
 
 use fanwire_auth::InvalidToken;
-use fanwire_protocol::{Command, Recovered, Refusal, command, error};
+use fanwire_broker::Changed;
+use fanwire_protocol::{ChannelName, Command, Recovered, Refusal, command, error};
 use http::StatusCode;
 pub(crate) use memory::MemoryMetrics;
 use presence::PresenceMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+
+pub(crate) use leases::LeaseMetrics;
 
 /// The classes of answers of the API; `denied` are 401 and 403.
 const API_STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "denied"];
@@ -34,6 +38,8 @@ pub(crate) struct Metrics {
     lost: IntCounter,
     pub(crate) memory: MemoryMetrics,
     pub(crate) presence: PresenceMetrics,
+    pub(crate) leases: LeaseMetrics,
+    pub(crate) throttled: IntCounter,
 }
 
 /// How a request to upgrade ended.
@@ -47,6 +53,8 @@ pub(crate) enum UpgradeResult {
     AddressLimit,
     AddressRate,
     UserLimit,
+    UserLimitEverywhere,
+    UserLimitUnknown,
     HeadTooLarge,
     ForeignHost,
     ForeignOrigin,
@@ -62,7 +70,7 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
@@ -71,6 +79,8 @@ impl UpgradeResult {
         Self::AddressLimit,
         Self::AddressRate,
         Self::UserLimit,
+        Self::UserLimitEverywhere,
+        Self::UserLimitUnknown,
         Self::HeadTooLarge,
         Self::ForeignHost,
         Self::ForeignOrigin,
@@ -95,6 +105,8 @@ impl UpgradeResult {
             Self::AddressLimit => "address_limit",
             Self::AddressRate => "address_rate",
             Self::UserLimit => "user_limit",
+            Self::UserLimitEverywhere => "user_limit_everywhere",
+            Self::UserLimitUnknown => "user_limit_unknown",
             Self::HeadTooLarge => "head_too_large",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
@@ -242,6 +254,12 @@ impl Metrics {
             )?,
             memory: MemoryMetrics::new(registry)?,
             presence: PresenceMetrics::new(registry)?,
+            leases: LeaseMetrics::new(registry)?,
+            throttled: counter(
+                registry,
+                "fanwire_throttled_reads_total",
+                "Times that a connection was not read for a while because its bytes came faster than limits.bytes.rate.",
+            )?,
         })
     }
 
@@ -284,6 +302,15 @@ impl Metrics {
     /// Counts how often subscribers were told that something was lost.
     pub(crate) fn lost(&self, times: usize) {
         self.lost.inc_by(times as u64);
+    }
+
+    /// Counts what a batch has changed of the members of `channel`.
+    pub(crate) fn changed(&self, channel: &ChannelName, changed: &Changed) {
+        if channel.is_of_leases() {
+            self.leases.returned(changed.joined + changed.returned);
+        } else {
+            self.presence.changed(changed);
+        }
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {

@@ -9,7 +9,7 @@ use crate::{
     memory::{Shortage, Watch},
     metrics::Metrics,
     origins::Scheme,
-    presence::{Keeper, Presence},
+    presence::{Keeper, Leases, Presence},
     reads::Reads,
     relay::{self, Follower},
     session::Sessions,
@@ -112,7 +112,7 @@ pub struct Node {
     hub: Hub,
     readiness: Readiness,
     tracker: TaskTracker,
-    /// Who is to be gone at the broker when the node is; `None` where there is no presence.
+    /// Who is to be gone at the broker when the node is; `None` where there is neither presence nor a lease.
     present: Option<(Arc<Presence>, Arc<dyn Broker>)>,
     certificates: Certificates,
     /// Where handshakes are made, if the public port has TLS; they outlive the acceptor.
@@ -143,7 +143,7 @@ impl Node {
         let tracker = TaskTracker::new();
         let (follower, follows) = relay::follower();
         let sessions = sessions(&config, clock, &hub, &link.broker, follower, dialects, &metrics);
-        let keeper = config.namespaces.have_presence().then(|| {
+        let keeper = (config.namespaces.have_presence() || sessions.leases.is_some()).then(|| {
             let (presence, namespaces) = (Arc::clone(&sessions.presence), Arc::clone(&sessions.namespaces));
             Keeper::new(presence, Arc::clone(&link.broker), namespaces, metrics.clone())
         });
@@ -282,6 +282,10 @@ fn sessions(
     dialects: Dialects,
     metrics: &Metrics,
 ) -> Sessions {
+    let presence = Arc::new(Presence::new(metrics.presence.members.clone()));
+    let leases = config
+        .everywhere
+        .map(|everywhere| Leases::new(Arc::clone(&presence), Arc::clone(broker), everywhere, metrics.leases.clone()));
     Sessions {
         node: config.node,
         clock,
@@ -290,17 +294,18 @@ fn sessions(
         reads: Reads::new(Arc::clone(broker)),
         follower,
         namespaces: Arc::new(config.namespaces.clone()),
-        presence: Arc::new(Presence::new(metrics.presence.members.clone())),
+        presence,
         dialects,
         auth: config.auth.clone(),
         users: Users::default(),
         user_limit: config.user_limit.unwrap_or(usize::MAX),
+        leases,
         command_rate: config.command_rate,
+        byte_rate: config.byte_rate,
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
         reading: websocket::Terms {
             limits: Limits { message: config.message_limit, fragments: config.fragment_limit },
-            rate: config.byte_rate,
             clock,
             received_bytes: metrics.received_bytes.clone(),
         },

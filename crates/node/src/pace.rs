@@ -42,6 +42,23 @@ impl Bucket {
         fits
     }
 
+    /// Takes `count` at `now`, in milliseconds of the node's clock, whether they are there or not.
+    pub(crate) fn overdraw(&mut self, rate: Rate, count: u64, now: u64) {
+        self.0 = self.0.max(now.saturating_mul(1000)).saturating_add(rate.micros(count));
+    }
+
+    /// How many are there at `now`, in milliseconds of the node's clock.
+    pub(crate) fn left(self, rate: Rate, now: u64) -> u64 {
+        let missing = self.0.saturating_sub(now.saturating_mul(1000));
+        let micros = rate.micros(rate.burst.into()).saturating_sub(missing);
+        micros.saturating_mul(rate.per_second.get().into()) / MICROS
+    }
+
+    /// From when on it is not overdrawn, in milliseconds of the node's clock.
+    pub(crate) fn is_even_at(self, rate: Rate) -> u64 {
+        self.0.saturating_sub(rate.micros(rate.burst.into())).div_ceil(1000)
+    }
+
     /// Whether it is full at `now`, so that nothing need be remembered of it.
     pub(crate) fn is_full(self, now: u64) -> bool {
         self.0 <= now.saturating_mul(1000)
@@ -61,6 +78,22 @@ mod tests {
         assert_eq!([104, 105, 105].map(&mut take), [false, true, false]);
         assert_eq!([10_000, 10_000, 10_000, 10_000].map(&mut take), [true, true, true, false]);
         assert!(!bucket.is_full(10_299) && bucket.is_full(10_300));
+    }
+
+    #[test]
+    fn what_is_overdrawn_is_made_up_for_at_the_rate() {
+        let (rate, mut bucket) = (Rate::new(1000, 100).unwrap(), Bucket::default());
+        assert_eq!((bucket.is_even_at(rate), bucket.left(rate, 0)), (0, 100));
+        bucket.overdraw(rate, 100, 5);
+        assert!(bucket.is_even_at(rate) <= 5);
+        bucket.overdraw(rate, 30, 5);
+        assert_eq!((bucket.is_even_at(rate), bucket.left(rate, 35), bucket.left(rate, 50)), (35, 0, 15));
+        bucket.overdraw(rate, 10, 35);
+        assert_eq!(bucket.is_even_at(rate), 45);
+        bucket.overdraw(rate, 110, 10_000);
+        assert_eq!(bucket.is_even_at(rate), 10_010);
+        bucket.overdraw(rate, u64::MAX, 0);
+        assert!(bucket.is_even_at(rate) > 10_010);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `presence` | who is on a channel |
 //! | `peer` | what is done for a connection beside its commands |
 //! | `newcomer` | a connection that has yet to say who it is |
+//! | `places` | places of connections among those of their user |
 //! | `standing` | who a connection belongs to, and what it may do |
 //! | `refusals` | why a command is refused |
 
@@ -22,6 +23,7 @@ mod history;
 mod joining;
 mod newcomer;
 mod peer;
+mod places;
 mod presence;
 mod refusals;
 mod standing;
@@ -135,7 +137,6 @@ impl<R: AsyncRead + Unpin> Session<R> {
                 tracing::debug!(connection = %self.id, client = %self.client, %violation, "what a client sent is broken");
                 self.break_off(violation.reason()).await;
             }
-            Stop::Read(ReadEnd::TooFast) => self.break_off(CloseReason::TooFast).await,
             Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
             Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
         }

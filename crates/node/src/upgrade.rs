@@ -6,7 +6,7 @@ mod refusals;
 use crate::{
     accept::Seat,
     addresses::Addresses,
-    auth::{Credentials, Entrance, Identity, SeveralTokens},
+    auth::{Credentials, Entrance, SeveralTokens},
     memory::Shortage,
     metrics::{Metrics, UpgradeResult},
     origins::Origins,
@@ -15,7 +15,6 @@ use crate::{
     session::{Sessions, Upgraded},
     tls::{Terminator, begins_tls},
     user_header::UserHeader,
-    users::UserFull,
     websocket,
 };
 use fanwire_hub::{Tcp, Tls, Transport};
@@ -30,7 +29,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use peer::Peer;
-use refusals::{Refused, busy, foreign, invalid_user, malformed, short, status, too_much, unauthorized, user_full};
+use refusals::{Refused, busy, foreign, invalid_user, malformed, no_place, short, status, too_much, unauthorized};
 use std::{
     convert::Infallible,
     io,
@@ -307,16 +306,16 @@ impl Upgrades {
         token: Option<String>,
         user: Option<UserId>,
     ) -> Result<Entrance, Box<Refused>> {
-        let Sessions { users, user_limit, .. } = &*self.sessions;
         match (&self.sessions.auth, token) {
             (None, _) => {
-                let told = user.map(|user| Identity::told(user, id, users, *user_limit));
-                Ok(Entrance::Admitted(told.transpose().map_err(|UserFull| user_full())?.map(Box::new)))
+                let Some(user) = user else { return Ok(Entrance::Admitted(None)) };
+                let told = self.sessions.told(user, id).await.map_err(no_place)?;
+                Ok(Entrance::Admitted(Some(Box::new(told))))
             }
             (Some(auth), Some(token)) => {
                 let grant = auth.verify(&token, &self.metrics).await;
                 let grant = grant.map_err(|invalid| unauthorized(&format!("the token is refused: {invalid}")))?;
-                let bearer = Identity::bearer(grant, id, users, *user_limit).map_err(|UserFull| user_full())?;
+                let bearer = self.sessions.bearer(grant, id).await.map_err(no_place)?;
                 Ok(Entrance::Admitted(Some(Box::new(bearer))))
             }
             (Some(auth), None) if auth.anonymous => Ok(Entrance::Admitted(None)),

@@ -19,9 +19,22 @@ struct Index {
     by_token: HashMap<Box<str>, HashSet<ConnectionId>>,
 }
 
-/// A user has as many connections as a user may.
+impl Index {
+    fn count(&self, user: &UserId) -> usize {
+        self.by_user.get(user).map_or(0, HashSet::len)
+    }
+}
+
+/// Why there is no place for another connection of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UserFull;
+pub(crate) enum NoPlace {
+    /// It has as many on this node as it may.
+    Here,
+    /// It has as many on all nodes as it may.
+    Everywhere,
+    /// The broker does not say how many it has on all nodes.
+    Unknown,
+}
 
 impl Users {
     /// Notes a connection of `user` that has come with the token called `token`, for as long as what is returned is kept.
@@ -35,11 +48,11 @@ impl Users {
         user: Option<&UserId>,
         token: Option<&str>,
         limit: usize,
-    ) -> Result<Noted, UserFull> {
+    ) -> Result<Noted, NoPlace> {
         let mut index = self.lock();
         if let Some(user) = user {
-            if index.by_user.get(user).map_or(0, HashSet::len) >= limit {
-                return Err(UserFull);
+            if index.count(user) >= limit {
+                return Err(NoPlace::Here);
             }
             index.by_user.entry(user.clone()).or_default().insert(connection);
         }
@@ -47,6 +60,11 @@ impl Users {
             index.by_token.entry(token.into()).or_default().insert(connection);
         }
         Ok(Noted { users: self.clone(), connection, user: user.cloned(), token: token.map(Into::into) })
+    }
+
+    /// How many connections of `user` there are.
+    pub(crate) fn count(&self, user: &UserId) -> usize {
+        self.lock().count(user)
     }
 
     /// The connections of `user`.
@@ -107,8 +125,8 @@ mod tests {
         let note = |number, user, token| users.note(id(number), user, token, 2);
         let (one, two) = (note(1, Some(&user), Some("t")), note(2, Some(&user), None));
         let _none = note(3, None, None);
-        assert_eq!(note(4, Some(&user), Some("t")).err(), Some(UserFull));
-        assert_eq!(users.of_user(&user), [id(1), id(2)].into());
+        assert_eq!(note(4, Some(&user), Some("t")).err(), Some(NoPlace::Here));
+        assert_eq!((users.of_user(&user), users.count(&user)), ([id(1), id(2)].into(), 2));
         assert_eq!((users.of_token("t"), users.of_token("")), ([id(1)].into(), [].into()));
         drop(one);
         assert_eq!((users.of_user(&user), users.of_token("t")), ([id(2)].into(), [].into()));

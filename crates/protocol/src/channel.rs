@@ -1,5 +1,6 @@
 //! Names of channels.
 
+use crate::UserId;
 use std::{borrow::Borrow, fmt, sync::Arc};
 use thiserror::Error;
 
@@ -11,6 +12,9 @@ pub const RESERVED_PREFIX: &str = "$fanwire";
 
 /// The channel by which nodes tell each other what to do.
 const CONTROL: &str = "$fanwire:control";
+
+/// What the names begin with under which nodes keep the leases of users' connections.
+const LEASES: &str = "$fanwire:user:";
 
 /// The namespace of a name without `:`.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -60,9 +64,25 @@ impl ChannelName {
         Self(CONTROL.into())
     }
 
-    /// Checks `name` as [`Self::parse`], but for that of [`Self::control`]: of a name that a node has sent.
+    /// The channel whose members are the connections of `user`, on all nodes, where those are limited. Nobody subscribes to
+    /// it, and no client can name it.
+    pub fn leases(user: &UserId) -> Self {
+        Self(format!("{LEASES}{user}").into())
+    }
+
+    /// Checks `name` as [`Self::parse`], but for those of [`Self::control`] and [`Self::leases`]: of a name that a node has
+    /// written.
     pub fn parse_of_node(name: &str) -> Result<Self, InvalidChannelName> {
-        if name == CONTROL { Ok(Self::control()) } else { Self::parse(name) }
+        match name.strip_prefix(LEASES).map(UserId::parse) {
+            Some(Ok(user)) => Ok(Self::leases(&user)),
+            _ if name == CONTROL => Ok(Self::control()),
+            _ => Self::parse(name),
+        }
+    }
+
+    /// Whether this is one of [`Self::leases`].
+    pub fn is_of_leases(&self) -> bool {
+        self.0.starts_with(LEASES)
     }
 
     /// Whether this is [`Self::control`].
@@ -98,7 +118,7 @@ impl fmt::Display for ChannelName {
 }
 
 #[cfg(test)]
-#[allow(clippy::needless_pass_by_value)]
+#[allow(clippy::needless_pass_by_value, clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -136,5 +156,12 @@ mod tests {
         assert_eq!(ChannelName::parse_of_node(CONTROL), Ok(ChannelName::control()));
         assert_eq!(ChannelName::parse_of_node("news"), ChannelName::parse("news"));
         assert_eq!(ChannelName::parse_of_node("$fanwire:beat"), Err(InvalidChannelName::Reserved));
+        let leases = ChannelName::leases(&UserId::parse("Zo\u{eb} {1}").unwrap());
+        assert_eq!(leases.as_str(), "$fanwire:user:Zo\u{eb} {1}");
+        assert_eq!(ChannelName::parse_of_node(leases.as_str()), Ok(leases.clone()));
+        assert!(leases.is_of_leases() && !ChannelName::control().is_of_leases());
+        for bad in ["$fanwire:user:", "$fanwire:user:\u{7f}", &format!("$fanwire:user:{}", "x".repeat(129))] {
+            assert!(ChannelName::parse_of_node(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -30,7 +30,7 @@ pub enum CloseReason {
     AuthTimeout,
     /// An operator, or a backend, wants it gone.
     Disconnected,
-    /// Bytes, or pings, came faster than they may.
+    /// Pings, or before authentication commands, came faster than they may.
     TooFast,
     /// The node is short of memory, and this outbox was one of the largest.
     MemoryPressure,

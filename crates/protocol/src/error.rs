@@ -13,8 +13,10 @@ pub enum ErrorCode {
     Forbidden,
     /// Commands come faster than they may.
     RateLimited,
-    /// The token's user has as many connections as a user may.
+    /// The token's user has as many connections at this node as a user may.
     UserLimit,
+    /// The token's user has as many connections on all nodes together as a user may.
+    UserLimitEverywhere,
     /// The channel's namespace is not configured.
     UnknownNamespace,
     /// What was asked needs a history that the channel, or the broadcasts, don't have; or recovery is switched off there.
@@ -38,13 +40,14 @@ pub enum ErrorCode {
 }
 
 /// All codes.
-pub const ALL: [ErrorCode; 16] = [
+pub const ALL: [ErrorCode; 17] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownCommand,
     ErrorCode::Unauthorized,
     ErrorCode::Forbidden,
     ErrorCode::RateLimited,
     ErrorCode::UserLimit,
+    ErrorCode::UserLimitEverywhere,
     ErrorCode::UnknownNamespace,
     ErrorCode::NoHistory,
     ErrorCode::NoPresence,
@@ -67,6 +70,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::RateLimited => "rate_limited",
             Self::UserLimit => "user_limit",
+            Self::UserLimitEverywhere => "user_limit_everywhere",
             Self::UnknownNamespace => "unknown_namespace",
             Self::NoHistory => "no_history",
             Self::NoPresence => "no_presence",

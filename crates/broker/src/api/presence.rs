@@ -3,7 +3,7 @@
 use super::ReadError;
 use fanwire_protocol::{ChannelName, ConnectionId, Member};
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::{ops::Add, sync::Arc};
 
 /// How many changes a batch has at most.
 pub const MAX_CHANGES: usize = 128;
@@ -43,6 +43,23 @@ pub struct Changed {
     pub left: u64,
     /// How many were missing, and are there again.
     pub returned: u64,
+}
+
+/// How many members of a dead node were removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// From channels that clients see.
+    pub members: u64,
+    /// Leases of connections of users.
+    pub leases: u64,
+}
+
+impl Add for Removed {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { members: self.members + other.members, leases: self.leases + other.leases }
+    }
 }
 
 /// Which members of a channel are wanted.

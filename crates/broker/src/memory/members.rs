@@ -1,6 +1,6 @@
 //! Who is on the channels of this node.
 
-use crate::{Change, Changed, Changes, Counts, Delivery, MAX_PAGE, Members, Roll};
+use crate::{Change, Changed, Changes, Counts, Delivery, Lease, MAX_PAGE, Members, Roll};
 use fanwire_protocol::{ChangeKind, ChannelName, ConnectionId, Member, MemberChange, Publication, UserId};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -38,6 +38,19 @@ impl Roster {
             self.channels.remove(&channel);
         }
         (changed, deliveries)
+    }
+
+    /// Gives a connection a place among those of its user, if one is left; whether it has one.
+    pub(super) fn lease(&mut self, lease: &Lease) -> bool {
+        let present = self.channels.entry(lease.channel()).or_default();
+        let there = present.members.contains_key(&lease.connection) || present.members.len() < lease.limit;
+        if there {
+            present.enter(&lease.member());
+        }
+        if present.members.is_empty() {
+            self.channels.remove(&lease.channel());
+        }
+        there
     }
 
     /// The members that are wanted.
@@ -160,6 +173,22 @@ mod tests {
         check(&mut roster, Change::Leave(id(2)), (0, 1, 0), "Leave 2!");
         check(&mut roster, Change::Vanish(id(3)), (0, 1, 0), "");
         assert_eq!(roster.counts(&room()), Counts::default());
+        assert!(roster.channels.is_empty());
+    }
+
+    #[test]
+    fn a_user_has_so_many_places() {
+        let (mut roster, user) = (Roster::default(), UserId::parse("zoe").unwrap());
+        let lease = |sequence, limit| Lease { user: user.clone(), connection: id(sequence), limit };
+        assert!(!roster.lease(&lease(1, 0)) && roster.channels.is_empty());
+        assert_eq!([1, 2, 3, 1].map(|n| roster.lease(&lease(n, 2))), [true, true, false, true]);
+        let change = |change| Changes { channel: lease(1, 2).channel(), changes: vec![change], told: false, at: 1 };
+        assert_eq!(roster.change(change(Change::Enter(lease(1, 2).member()))).0, Changed::default());
+        assert_eq!(roster.change(change(Change::Leave(id(1)))).0.left, 1);
+        assert_eq!([3, 4].map(|n| roster.lease(&lease(n, 2))), [true, false]);
+        // What was lost is put back, whatever the limit is.
+        assert_eq!(roster.change(change(Change::Return(lease(9, 2).member()))).0.returned, 1);
+        [2, 3, 9].map(|n| roster.change(change(Change::Vanish(id(n)))));
         assert!(roster.channels.is_empty());
     }
 

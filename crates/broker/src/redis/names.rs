@@ -12,7 +12,7 @@
 //! | `m` | as of its Pub/Sub channel | the channel's name; nothing for broadcasts | hash of the newest place |
 //! | `i` | as of its Pub/Sub channel | length of the channel's name, `:`, that name, `:` (for broadcasts none of these), the key | answer to an idempotency key |
 //! | `h` | `node-<id>`, or `node-<id>.<variant>` at all servers but one | | Pub/Sub channel and key of a node's heartbeat |
-//! | `p` | partition of the channel | the channel's name | sorted set of the channel's members |
+//! | `p` | partition of the channel | the channel's name | sorted set of the channel's members; of a channel `$fanwire:user:<user>` leases of the user's connections |
 //! | `u` | partition of the channel | the channel's name | hash of its users, with how many connections each has |
 //! | `n` | partition | id of a node | hash of the partition's channels on which the node has members |
 //! | `l` | `all` | | sorted set of the nodes that live, by their last sign |
@@ -147,6 +147,7 @@ pub(super) fn is_prefix(prefix: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use fanwire_protocol::UserId;
     use proptest::prelude::*;
 
     #[track_caller]
@@ -198,6 +199,14 @@ mod tests {
             "fanwire:{all}:d",
         ];
         assert_eq!(of.each_ref().map(|name| &**name), expected);
+    }
+
+    #[test]
+    fn names_of_leases_are_pinned() {
+        let names = Names::new("fanwire", 0);
+        let leases = ChannelName::leases(&UserId::parse("Zo\u{eb} {1}").unwrap());
+        assert_eq!(&*names.members(&leases), "fanwire:{732}:p:$fanwire:user:Zo\u{eb} {1}");
+        assert_eq!(tag(&names.members(&leases)), Some("732"));
     }
 
     fn target(channel: &str) -> Target {

@@ -1,7 +1,7 @@
 //! What Redis is asked about members.
 
 use crate::{
-    Changed, Changes, Counts, DeadNode, Members, ReadError, Roll, Shown, Standing,
+    Changed, Changes, Counts, DeadNode, Lease, Members, ReadError, Removed, Roll, Shown, Standing,
     partition::Partition,
     redis::{
         Shared,
@@ -35,6 +35,12 @@ impl Shared {
         let doing = self.teller(changes.at).change(&self.names, &changes, self.life.generation());
         let doing = doing.map_err(ReadError::Unavailable)?;
         understood(roster::changed(&self.call(Partition::of(&changes.channel), doing).await?))
+    }
+
+    pub(super) async fn lease(&self, lease: Lease) -> Result<bool, ReadError> {
+        let doing = roster::lease(&self.names, &lease, self.node, self.life.generation());
+        let doing = doing.map_err(ReadError::Unavailable)?;
+        understood(roster::leased(&self.call(Partition::of(&lease.channel()), doing).await?))
     }
 
     pub(super) async fn members(&self, roll: Roll) -> Result<Members, ReadError> {
@@ -76,11 +82,12 @@ impl Shared {
     }
 
     /// Removes the members of a dead node, and returns how many they were. Several nodes may do that at once.
-    pub(super) async fn remove_members(&self, dead: DeadNode, at: u64) -> Result<u64, ReadError> {
+    pub(super) async fn remove_members(&self, dead: DeadNode, at: u64) -> Result<Removed, ReadError> {
         let (node, generation) = understood(life::parse(&dead.0))?;
         let partitions =
             stream::iter(Partition::of_channels()).map(|partition| self.remove_from(partition, node, generation, at));
-        let removed = partitions.buffer_unordered(AT_ONCE).try_fold(0, async |sum, count| Ok(sum + count)).await?;
+        let removed =
+            partitions.buffer_unordered(AT_ONCE).try_fold(Removed::default(), async |sum, some| Ok(sum + some)).await?;
         self.forget(&dead.0).await?;
         Ok(removed)
     }
@@ -91,15 +98,16 @@ impl Shared {
         node: NodeId,
         generation: u64,
         at: u64,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<Removed, ReadError> {
         let reply = self.call(partition, roster::channels_of(&self.names, partition, node)).await?;
-        let mut sum = 0;
+        let mut removed = Removed::default();
         for (channel, mark) in understood(roster::marks(reply))? {
             if mark.generation == generation {
-                sum += self.remove_all(&channel, node, &mark, at).await?;
+                let count = self.remove_all(&channel, node, &mark, at).await?;
+                *(if channel.is_of_leases() { &mut removed.leases } else { &mut removed.members }) += count;
             }
         }
-        Ok(sum)
+        Ok(removed)
     }
 
     async fn remove_all(&self, channel: &ChannelName, node: NodeId, mark: &Mark, at: u64) -> Result<u64, ReadError> {

@@ -1,14 +1,14 @@
 //! Members as Redis has them.
 
 use crate::{
-    Change, Changed, Changes, Counts, Members, Roll,
+    Change, Changed, Changes, Counts, Lease, Members, Roll,
     envelope::{self, InvalidEnvelope},
     partition::Partition,
     redis::{
         call::Doing,
         names::{Name, Names},
         reply::bulk,
-        script::{CHANGE, COUNTS, REMOVE},
+        script::{CHANGE, COUNTS, LEASE, REMOVE},
     },
 };
 use fanwire_protocol::{ChannelName, ConnectionId, Member, NodeId};
@@ -119,6 +119,15 @@ fn text(text: impl Into<String>) -> Vec<u8> {
     text.into().into_bytes()
 }
 
+/// What gives a connection of `node`, which is in its `generation`, a place among those of its user.
+pub(super) fn lease(names: &Names, lease: &Lease, node: NodeId, generation: u64) -> Result<Doing, String> {
+    let channel = lease.channel();
+    let mark = Mark { generation, told: false }.written();
+    let arguments = vec![text(channel.as_str()), text(mark), written(&lease.member())?, text(lease.limit.to_string())];
+    let [members, _, channels] = keys(names, &channel, node);
+    Ok(Doing::script(&LEASE, &[members, channels], arguments))
+}
+
 /// What reads the members that are wanted, and one more.
 pub(super) fn page(names: &Names, roll: &Roll) -> Doing {
     let from = match roll.after {
@@ -166,6 +175,14 @@ pub(super) fn changed(reply: &Value) -> Option<Changed> {
     Some(Changed { joined, left, returned })
 }
 
+/// Whether there was a place.
+pub(super) fn leased(reply: &Value) -> Option<bool> {
+    match reply {
+        Value::Int(there) => Some(*there == 1),
+        _ => None,
+    }
+}
+
 /// How many were removed, and whether there may be more.
 pub(super) fn removed(reply: &Value) -> Option<(u64, bool)> {
     let [removed, more] = numbers(reply)?;
@@ -178,7 +195,7 @@ pub(super) fn marks(reply: Value) -> Option<Vec<(ChannelName, Mark)>> {
     let texts: Vec<_> = items.into_iter().map(|item| String::from_utf8(bulk(item)?).ok()).collect();
     let pairs = texts.chunks_exact(2).filter_map(|pair| {
         let (channel, mark) = (pair[0].as_deref()?, pair[1].as_deref()?);
-        Some((ChannelName::parse(channel).ok()?, Mark::read(mark)?))
+        Some((ChannelName::parse_of_node(channel).ok()?, Mark::read(mark)?))
     });
     Some(pairs.collect())
 }

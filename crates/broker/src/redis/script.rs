@@ -41,6 +41,9 @@ pub(super) static CHANGE: LazyLock<Script> =
 pub(super) static REMOVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("script/member.lua"), include_str!("script/remove.lua"))));
 
+/// Gives a connection a place among those of its user. Answers with whether there was one.
+pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/lease.lua")));
+
 /// Counts the members of a channel, and their users.
 pub(super) static COUNTS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/counts.lua")));
 

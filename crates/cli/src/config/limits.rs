@@ -1,12 +1,10 @@
 //! The group `limits`: what clients may not exceed.
 
 use super::{
-    Effective,
-    problem::Problem,
-    setting::{Visitor, within},
+    setting::{Choice, Visitor, any, within},
     size::Size,
 };
-use fanwire_node::{AddressLimits, Rate};
+use fanwire_node::{AddressLimits, Everywhere, Rate, WhenUnknown};
 
 /// The greatest number that a limit may have.
 const MOST: usize = 10_000_000;
@@ -32,8 +30,25 @@ pub(crate) struct Limits {
     pub(crate) address_connections: usize,
     /// New connections of one address.
     pub(crate) address: Pace<usize>,
-    /// Connections of one user; 0 for any number.
+    /// Connections of one user at one node; 0 for any number.
     pub(crate) user_connections: usize,
+    /// Connections of one user at all nodes together; 0 for any number.
+    pub(crate) everywhere: usize,
+    /// What becomes of another one when nobody knows how many there are.
+    pub(crate) when_unknown: Unknown,
+}
+
+/// What becomes of a connection of a user of whom nobody knows how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It is let in.
+    Allow,
+    /// It is refused.
+    Refuse,
+}
+
+impl Choice for Unknown {
+    const NAMES: &'static [(&'static str, Self)] = &[("allow", Self::Allow), ("refuse", Self::Refuse)];
 }
 
 /// So many a second, 0 for any number, and so many at once.
@@ -56,6 +71,8 @@ impl Default for Limits {
             address_connections: 0,
             address: Pace { rate: 0, burst: 100 },
             user_connections: 0,
+            everywhere: 0,
+            when_unknown: Unknown::Allow,
         }
     }
 }
@@ -75,6 +92,8 @@ impl Limits {
         visitor.setting("limits.address.rate", &mut self.address.rate, within(0..=MOST));
         visitor.setting("limits.address.burst", &mut self.address.burst, within(1..=MOST));
         visitor.setting("limits.user.connections", &mut self.user_connections, within(0..=MOST));
+        visitor.setting("limits.user.everywhere", &mut self.everywhere, within(0..=MOST));
+        visitor.setting("limits.user.when_unknown", &mut self.when_unknown, any);
     }
 
     /// How fast commands may come.
@@ -93,19 +112,18 @@ impl Limits {
         AddressLimits { connections, rate: Rate::new(self.address.rate, self.address.burst) }
     }
 
-    /// How many connections a user may have.
+    /// How many connections a user may have at this node.
     pub(crate) fn of_user(&self) -> Option<usize> {
         limited(self.user_connections)
     }
 
-    /// A burst that would let no long message through.
-    pub(super) fn broken(&self, effective: &Effective) -> Option<Problem> {
-        let (literal, origin) = effective.get("limits.bytes.burst")?;
-        let (message, _) = effective.get("limits.message")?;
-        let fits = self.bytes.rate.bytes() == 0 || self.bytes.burst > self.message;
-        let wrong =
-            format!("must be more than limits.message = {message}, or a message of that length never gets through");
-        (!fits).then(|| Problem::value("limits.bytes.burst", literal, origin, wrong))
+    /// How many connections it may have on all nodes together.
+    pub(crate) fn everywhere(&self) -> Option<Everywhere> {
+        let when_unknown = match self.when_unknown {
+            Unknown::Allow => WhenUnknown::Allow,
+            Unknown::Refuse => WhenUnknown::Refuse,
+        };
+        limited(self.everywhere).map(|limit| Everywhere { limit, when_unknown })
     }
 }
 

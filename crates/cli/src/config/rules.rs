@@ -1,6 +1,6 @@
 //! What must hold between values.
 
-use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, namespaces, problem::Problem};
+use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, limits::Unknown, namespaces, problem::Problem};
 use fanwire_node::{ForwardedHeader, Who};
 
 /// The rules that `config` breaks.
@@ -32,10 +32,21 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             "is not believed where tokens say who the user is, as with",
             &["auth.keys"],
         ),
+        rule(
+            limits.everywhere == 0 || limits.user_connections <= limits.everywhere,
+            "limits.user.connections",
+            "must be at most",
+            &["limits.user.everywhere"],
+        ),
+        rule(
+            limits.everywhere > 0 || limits.when_unknown == Unknown::Allow,
+            "limits.user.when_unknown",
+            "means nothing with",
+            &["limits.user.everywhere"],
+        ),
         config.tls.broken(PUBLIC_TLS, effective),
         internal.tls.broken(INTERNAL_TLS, effective),
         config.redis.broken(effective),
-        config.limits.broken(effective),
         config.auth.useless(effective).or_else(|| useless_allowance(config, effective)),
     ]
     .into_iter()

@@ -22,6 +22,7 @@ fn config() -> NodeConfig {
         memory_limits: MemoryLimits { limit: None, pressure: None },
         address_limits: crate::AddressLimits::default(),
         user_limit: None,
+        everywhere: None,
         command_rate: None,
         byte_rate: None,
         head_limit: 16 << 10,

@@ -7,6 +7,7 @@ mod record;
 
 use fanwire_broker::{Change, MAX_CHANGES};
 use fanwire_protocol::{ChannelName, ConnectionId, Member};
+pub(super) use record::Answer;
 use record::{Known, Record};
 use std::{
     collections::{HashMap, VecDeque},
@@ -52,6 +53,20 @@ impl Book {
         let of = self.channels.entry(channel.clone()).or_default();
         of.enter(member, entered);
         self.call(channel);
+    }
+
+    /// A lease of a connection is asked for. Whoever asks owes an [`Self::answered`].
+    pub(super) fn ask(&mut self, channel: &ChannelName, member: Arc<Member>) {
+        self.channels.entry(channel.clone()).or_default().ask(member);
+    }
+
+    /// What became of that.
+    pub(super) fn answered(&mut self, channel: &ChannelName, connection: ConnectionId, answer: Answer) {
+        if let Some(of) = self.channels.get_mut(channel) {
+            of.answered(connection, answer);
+            self.call(channel);
+            self.retire(channel);
+        }
     }
 
     /// It isn't any more.
@@ -157,6 +172,30 @@ impl Channel {
         self.mark(connection);
     }
 
+    fn ask(&mut self, member: Arc<Member>) {
+        let connection = member.connection;
+        let record = self.records.entry(connection).or_insert_with(|| Record::new(member));
+        // As if it were granted, so that what befalls all members befalls it.
+        record.known = if record.wanted || record.known != Known::Nothing { Known::Maybe } else { Known::There };
+        (record.wanted, record.asked) = (true, true);
+    }
+
+    fn answered(&mut self, connection: ConnectionId, answer: Answer) {
+        let Some(record) = self.records.get_mut(&connection) else { return };
+        record.asked = false;
+        match answer {
+            Answer::Granted if record.known == Known::There => return,
+            Answer::Granted => {}
+            Answer::Full => {
+                self.records.remove(&connection);
+                return;
+            }
+            Answer::Kept => record.known = Known::Maybe,
+            Answer::GivenUp => (record.known, record.wanted) = (Known::Maybe, false),
+        }
+        self.mark(connection);
+    }
+
     fn leave(&mut self, connection: ConnectionId) {
         if let Some(record) = self.records.get_mut(&connection) {
             (record.wanted, record.entered) = (false, None);
@@ -176,6 +215,7 @@ impl Channel {
 
     fn mark(&mut self, connection: ConnectionId) {
         if let Some(record) = self.records.get_mut(&connection)
+            && !record.asked
             && !std::mem::replace(&mut record.due, true)
         {
             self.due.push_back(connection);
@@ -205,7 +245,11 @@ impl Channel {
             && let Some(connection) = self.due.pop_front()
         {
             let Some(record) = self.records.get_mut(&connection) else { continue };
-            (record.due, record.meanwhile) = (false, None);
+            record.due = false;
+            if record.asked {
+                continue;
+            }
+            record.meanwhile = None;
             let before = changes.len();
             changes.extend(record.changes());
             if changes.len() > before {

@@ -2,7 +2,7 @@
 
 use super::{Presence, book::Batch};
 use crate::{Namespaces, metrics::Metrics, time::unix_micros};
-use fanwire_broker::{Broker, Changed, Changes, DeadNode, LinkState, ReadError, Shown, Standing};
+use fanwire_broker::{Broker, Changed, Changes, DeadNode, LinkState, ReadError, Removed, Shown, Standing};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -29,13 +29,11 @@ pub(crate) struct Keeper {
     namespaces: Arc<Namespaces>,
     metrics: Metrics,
     link: watch::Receiver<LinkState>,
-    /// Whether the node was shown to live since the link came up: only then will others look after its members.
-    shown: bool,
     paused_until: Option<Instant>,
     batches: FuturesUnordered<BoxFuture<'static, Done>>,
     sign: Option<BoxFuture<'static, Result<Shown, ReadError>>>,
     dead: VecDeque<DeadNode>,
-    removal: Option<BoxFuture<'static, Result<u64, ReadError>>>,
+    removal: Option<BoxFuture<'static, Result<Removed, ReadError>>>,
 }
 
 /// A batch, and what became of it.
@@ -54,7 +52,6 @@ impl Keeper {
             broker,
             namespaces,
             metrics,
-            shown: false,
             paused_until: None,
             batches: FuturesUnordered::new(),
             sign: None,
@@ -76,9 +73,10 @@ impl Keeper {
                 removed = under_way(&mut self.removal) => self.take_removed(removed),
                 _ = signs.tick(), if self.sign.is_none() => self.sign = Some(self.broker.show_life()),
                 is_up = link_changed(&mut self.link) => {
-                    self.shown &= is_up;
                     if is_up {
                         signs.reset_immediately();
+                    } else {
+                        self.presence.shown.send_replace(false);
                     }
                 }
                 () = at(self.paused_until) => self.paused_until = None,
@@ -89,7 +87,7 @@ impl Keeper {
 
     /// Begins what may begin.
     fn begin(&mut self) {
-        while self.shown
+        while *self.presence.shown.borrow()
             && self.paused_until.is_none()
             && self.batches.len() < AT_ONCE
             && let Some(batch) = self.take_batch()
@@ -118,7 +116,7 @@ impl Keeper {
         if let Some(error) = failed {
             self.fail("members could not be changed", error);
         }
-        outcome.iter().for_each(|changed| self.metrics.presence.changed(changed));
+        outcome.iter().for_each(|changed| self.metrics.changed(&batch.channel, changed));
         let mut book = self.presence.book();
         book.done(batch, failed.is_none());
         if book.is_empty() {
@@ -130,7 +128,7 @@ impl Keeper {
         let Shown { standing, dead } = match shown {
             Ok(shown) => shown,
             Err(error) => {
-                self.shown = false;
+                self.presence.shown.send_replace(false);
                 return self.fail("the node could not show that it lives", &error);
             }
         };
@@ -143,16 +141,17 @@ impl Keeper {
             }
         }
         // Of several servers the one that knows who lives has answered; the others, those find out whom they fail.
-        self.shown = true;
+        self.presence.shown.send_replace(true);
         self.dead.extend(dead);
         self.dead.truncate(DEAD);
     }
 
-    fn take_removed(&mut self, removed: Result<u64, ReadError>) {
+    fn take_removed(&mut self, removed: Result<Removed, ReadError>) {
         match removed {
-            Ok(count) => {
-                tracing::info!(members = count, "removed the members of a node that is dead");
-                self.metrics.presence.removed(count);
+            Ok(Removed { members, leases }) => {
+                tracing::info!(members, leases, "removed the members of a node that is dead");
+                self.metrics.presence.removed(members);
+                self.metrics.leases.removed(leases);
             }
             Err(error) => self.fail("members of a dead node could not be removed", &error),
         }

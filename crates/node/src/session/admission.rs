@@ -7,7 +7,8 @@ use crate::{
     auth::Entrance,
     metrics::Metrics,
     pace::Bucket,
-    presence::Presence,
+    paced::{Gate, Paced},
+    presence::{Leases, Presence},
     reads::Reads,
     relay::Follower,
     users::Users,
@@ -42,9 +43,12 @@ pub(crate) struct Sessions {
     pub(crate) dialects: Dialects,
     pub(crate) auth: Option<Auth>,
     pub(crate) users: Users,
-    /// How many connections a user may have.
+    /// How many connections a user may have here.
     pub(crate) user_limit: usize,
+    /// What gives places where a user may have so many on all nodes.
+    pub(crate) leases: Option<Leases>,
     pub(crate) command_rate: Option<Rate>,
+    pub(crate) byte_rate: Option<Rate>,
     pub(crate) metrics: Metrics,
     pub(crate) heartbeat_interval: Duration,
     /// What is read of clients.
@@ -101,16 +105,22 @@ impl Sessions {
     }
 
     /// The session, unless the shard has ended or admission fails by a bug, which is counted.
-    async fn admitted<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Option<Session<R>> {
+    async fn admitted<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Option<Session<Paced<R>>> {
         let panics = self.metrics.session_panics.clone();
         let outcome = AssertUnwindSafe(self.admit(upgraded)).catch_unwind().await;
         outcome.inspect_err(|_| panics.inc()).ok()?.ok()
     }
 
-    async fn admit<R: AsyncRead + Unpin>(self: Arc<Self>, upgraded: Upgraded<R>) -> Result<Session<R>, ShardGone> {
+    async fn admit<R: AsyncRead + Unpin>(
+        self: Arc<Self>,
+        upgraded: Upgraded<R>,
+    ) -> Result<Session<Paced<R>>, ShardGone> {
         let Upgraded { id, dialect, entrance, client, transport, reader, read, shard: shard_index, seat } = upgraded;
         let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
-        let reader = Reader::new(reader, &read, Arc::clone(&activity));
+        let gate = self
+            .byte_rate
+            .map(|rate| Gate::new(rate, read.len(), self.clock, Arc::clone(&activity), self.metrics.throttled.clone()));
+        let reader = Reader::new(Paced::new(reader, gate), &read, Arc::clone(&activity));
         let (entry, waits, identity) = match entrance {
             Entrance::Admitted(identity) => (Entry::Now(Some(self.welcome(id))), false, identity),
             Entrance::Waiting => (Entry::Later, true, None),

@@ -23,13 +23,13 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
     /// Waits until it has sent a token that grants something, and welcomes it.
     pub(super) async fn wait(mut self, auth: &Auth) -> Result<(), Stop> {
         let known = timeout(auth.timeout, async {
-            while let Known::NotYet = self.turn(auth).await? {}
+            while let Known::NotYet = self.turn().await? {}
             Ok(())
         });
         known.await.unwrap_or(Err(Stop::Ended(CloseReason::AuthTimeout)))
     }
 
-    async fn turn(&mut self, auth: &Auth) -> Result<Known, Stop> {
+    async fn turn(&mut self) -> Result<Known, Stop> {
         let (shared, dialect) = (&self.0.shared, self.0.dialect);
         let decode = |message: Incoming<'_>| shared.dialects.decode(dialect, message);
         let received = self.0.reader.next(&shared.reading, decode).await.map_err(Stop::Read)?;
@@ -49,19 +49,19 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
             return Err(Stop::Ended(CloseReason::TooFast));
         }
         for one in decoded {
-            if let Known::Yes = self.take(one, auth).await? {
+            if let Known::Yes = self.take(one).await? {
                 return Ok(Known::Yes);
             }
         }
         Ok(Known::NotYet)
     }
 
-    async fn take(&mut self, decoded: Decoded, auth: &Auth) -> Result<Known, Stop> {
+    async fn take(&mut self, decoded: Decoded) -> Result<Known, Stop> {
         let told = match decoded {
             Decoded::Request(Request { id, command }) => {
                 self.0.shared.metrics.commanded(Some(&command));
                 match command {
-                    Command::Auth { token } => return self.authenticate(id, &token, auth).await,
+                    Command::Auth { token } => return self.authenticate(id, &token).await,
                     Command::Ping => self.0.tell(&Event::Pong { id }),
                     _ => self.0.refuse(id, refusals::authenticate_first()),
                 }
@@ -75,21 +75,16 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
         Ok(Known::NotYet)
     }
 
-    async fn authenticate(&mut self, id: Option<RequestId>, token: &Token, auth: &Auth) -> Result<Known, Stop> {
-        match auth.verify(token.expose(), &self.0.shared.metrics).await {
-            Ok(grant) => match self.0.set_bearer(grant) {
-                Ok(()) => {
-                    self.welcome().await?;
-                    self.ok(id).await?;
-                    Ok(Known::Yes)
-                }
-                Err(refusal) => {
-                    self.0.refuse(id, refusal).await?;
-                    Ok(Known::NotYet)
-                }
-            },
-            Err(invalid) => {
-                self.0.refuse(id, refusals::invalid_token(&invalid)).await?;
+    async fn authenticate(&mut self, id: Option<RequestId>, token: &Token) -> Result<Known, Stop> {
+        let vouched = self.0.shared.vouched(token, Some(self.0.id)).await;
+        match vouched.and_then(|vouched| self.0.set_bearer(vouched)) {
+            Ok(()) => {
+                self.welcome().await?;
+                self.ok(id).await?;
+                Ok(Known::Yes)
+            }
+            Err(refusal) => {
+                self.0.refuse(id, refusal).await?;
                 Ok(Known::NotYet)
             }
         }

@@ -1,6 +1,6 @@
 //! Why a command is refused.
 
-use crate::{Namespaces, Rate};
+use crate::{Namespaces, Rate, users::NoPlace};
 use fanwire_auth::{InvalidToken, Right};
 use fanwire_broker::{PublishError, ReadError, SubscribeError};
 use fanwire_protocol::{ChannelName, ErrorCode, Refusal, Target, channel::DEFAULT_NAMESPACE};
@@ -34,9 +34,18 @@ pub(super) fn authenticated() -> Refusal {
     Refusal::bad_request("the connection has a token already: refresh replaces it")
 }
 
-pub(super) fn user_limit(limit: usize) -> Refusal {
-    let message = format!("a user may have {limit} connections here, and this one has as many");
-    Refusal::new(ErrorCode::UserLimit, message)
+pub(super) fn no_place(why: NoPlace) -> Refusal {
+    let (code, message) = match why {
+        NoPlace::Here => (ErrorCode::UserLimit, "this user has as many connections here as a user may"),
+        NoPlace::Everywhere => {
+            (ErrorCode::UserLimitEverywhere, "this user has as many connections on all nodes together as a user may")
+        }
+        NoPlace::Unknown => (
+            ErrorCode::BrokerUnavailable,
+            "nobody can tell how many connections this user has on other nodes; try again later",
+        ),
+    };
+    Refusal::new(code, message)
 }
 
 pub(super) fn rate_limited(rate: Rate) -> Refusal {

@@ -1,21 +1,27 @@
 //! Who a connection belongs to, and what it may do.
 
-use super::{Session, Step, nothing_to_tell, refusals};
+use super::{Session, Sessions, Step, nothing_to_tell, refusals};
 use crate::{
     auth::Identity,
     permissions::{may, may_broadcast},
-    users::UserFull,
+    presence::HeldLease,
 };
-use fanwire_auth::{Grant, InvalidToken, Right};
+use fanwire_auth::{Grant, Right};
 use fanwire_hub::Told;
-use fanwire_protocol::{ChannelName, Event, Refusal, RequestId, Token};
+use fanwire_protocol::{ChannelName, ConnectionId, Event, Refusal, RequestId, Token};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 
 /// A token that was sent as a command, verified.
 pub(super) struct Verified {
     id: Option<RequestId>,
-    grant: Result<Grant, InvalidToken>,
+    outcome: Result<Vouched, Refusal>,
+}
+
+/// What a token grants, and the place of a connection that has none yet.
+pub(super) struct Vouched {
+    pub(super) grant: Grant,
+    pub(super) lease: Option<HeldLease>,
 }
 
 impl<R: AsyncRead + Unpin> Session<R> {
@@ -70,22 +76,18 @@ impl<R: AsyncRead + Unpin> Session<R> {
         if self.shared.auth.is_none() {
             return self.refuse(id, refusals::no_tokens());
         }
-        let shared = Arc::clone(&self.shared);
+        let (shared, connection, needs_place) = (Arc::clone(&self.shared), self.id, self.grant().is_none());
         self.step = Some(Box::pin(async move {
-            let grant = match &shared.auth {
-                Some(auth) => auth.verify(token.expose(), &shared.metrics).await,
-                None => Err(InvalidToken::UnknownKey),
-            };
-            Step::Verified(Box::new(Verified { id, grant }))
+            let outcome = shared.vouched(&token, needs_place.then_some(connection)).await;
+            Step::Verified(Box::new(Verified { id, outcome }))
         }));
         nothing_to_tell()
     }
 
     pub(super) fn change_bearer(&mut self, verified: Verified) -> Told {
-        let Verified { id, grant } = verified;
-        let grant = grant.map_err(|invalid| refusals::invalid_token(&invalid));
-        match grant.and_then(|grant| self.fitting_grant(grant)) {
-            Ok(grant) => match self.set_bearer(grant) {
+        let Verified { id, outcome } = verified;
+        match outcome.and_then(|vouched| self.acceptable(vouched)) {
+            Ok(vouched) => match self.set_bearer(vouched) {
                 Ok(()) => id.map_or_else(nothing_to_tell, |id| self.tell(&Event::Ok { id })),
                 Err(refusal) => self.refuse(id, refusal),
             },
@@ -94,24 +96,42 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     /// The connection belongs to whom the token says. Where it is seen already, it is seen as before.
-    pub(super) fn set_bearer(&mut self, grant: Grant) -> Result<(), Refusal> {
+    pub(super) fn set_bearer(&mut self, vouched: Vouched) -> Result<(), Refusal> {
         // The one before goes first: it would take the note of this one with it. Its place among its user's is this
         // one's, whoever has come meanwhile.
         let before = self.present.as_mut().and_then(|present| present.identity.take());
         let limit = if before.is_some() { usize::MAX } else { self.shared.user_limit };
-        drop(before);
-        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit);
-        let bearer = bearer.map_err(|UserFull| refusals::user_limit(limit))?;
-        self.present.get_or_insert_default().identity = Some(Box::new(bearer));
+        let Vouched { grant, lease } = vouched;
+        let lease = before.and_then(|before| before.into_lease()).or(lease);
+        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit).map_err(refusals::no_place)?;
+        self.present.get_or_insert_default().identity = Some(Box::new(bearer.with_lease(lease)));
         Ok(())
     }
 
-    /// The grant, unless it is another user's, or would take away what the connection has.
-    fn fitting_grant(&self, grant: Grant) -> Result<Grant, Refusal> {
+    /// What a token grants, unless it is another user's, or would take away what the connection has.
+    fn acceptable(&self, vouched: Vouched) -> Result<Vouched, Refusal> {
+        let grant = &vouched.grant;
         if self.grant().is_some_and(|before| before.user != grant.user) {
             return Err(refusals::another_user());
         }
-        let lost = self.channels.iter().find(|channel| self.granted(Some(&grant), Right::Subscribe, channel).is_err());
-        lost.map_or(Ok(grant), |channel| Err(refusals::subscribed(channel)))
+        let lost = self.channels.iter().find(|channel| self.granted(Some(grant), Right::Subscribe, channel).is_err());
+        match lost {
+            Some(channel) => Err(refusals::subscribed(channel)),
+            None => Ok(vouched),
+        }
+    }
+}
+
+impl Sessions {
+    /// What `token` grants, with a place for the `newcomer` if it is a connection that has none yet.
+    pub(super) async fn vouched(&self, token: &Token, newcomer: Option<ConnectionId>) -> Result<Vouched, Refusal> {
+        let auth = self.auth.as_ref().ok_or_else(refusals::no_tokens)?;
+        let grant = auth.verify(token.expose(), &self.metrics).await;
+        let grant = grant.map_err(|invalid| refusals::invalid_token(&invalid))?;
+        let lease = match newcomer {
+            Some(connection) => self.lease(grant.user.as_ref(), connection).await.map_err(refusals::no_place)?,
+            None => None,
+        };
+        Ok(Vouched { grant, lease })
     }
 }

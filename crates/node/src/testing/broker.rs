@@ -1,8 +1,8 @@
 //! A broker that answers when it is told to, for cases that no real one shows at will.
 
 use fanwire_broker::{
-    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, LinkState, Members, Page, PublishError, Publishing,
-    Query, ReadError, Retention, Roll, Shown, SubscribeError,
+    Accepted, Answered, Broker, Changed, Changes, Counts, DeadNode, Lease, LinkState, Members, Page, PublishError,
+    Publishing, Query, ReadError, Removed, Retention, Roll, Shown, SubscribeError,
 };
 use fanwire_protocol::{ChannelName, Position, Target};
 use futures_util::future::BoxFuture;
@@ -27,7 +27,8 @@ pub(crate) enum Asked {
     History(Query, oneshot::Sender<Result<Page, ReadError>>),
     Change(Changes, oneshot::Sender<Result<Changed, ReadError>>),
     ShowLife(oneshot::Sender<Result<Shown, ReadError>>),
-    Remove(DeadNode, oneshot::Sender<Result<u64, ReadError>>),
+    Lease(Lease, oneshot::Sender<Result<bool, ReadError>>),
+    Remove(DeadNode, oneshot::Sender<Result<Removed, ReadError>>),
 }
 
 /// Tells `outcome`, or with `None` that nobody will tell any more.
@@ -107,7 +108,11 @@ impl Broker for Scripted {
         self.question(Asked::ShowLife)
     }
 
-    fn remove_members(&self, dead: DeadNode, _: u64) -> Answered<u64> {
+    fn lease(&self, lease: Lease) -> Answered<bool> {
+        self.question(|answer| Asked::Lease(lease, answer))
+    }
+
+    fn remove_members(&self, dead: DeadNode, _: u64) -> Answered<Removed> {
         self.question(|answer| Asked::Remove(dead, answer))
     }
 

@@ -1,6 +1,6 @@
 //! Why a request is not upgraded, as a response.
 
-use crate::{addresses::TooMuch, metrics::UpgradeResult, origins::Foreign, user_header::InvalidUser};
+use crate::{addresses::TooMuch, metrics::UpgradeResult, origins::Foreign, user_header::InvalidUser, users::NoPlace};
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// When a refused client may try again, in seconds.
@@ -52,9 +52,20 @@ pub(super) fn too_much(what: TooMuch) -> Box<Refused> {
     later(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, result, text)
 }
 
-pub(super) fn user_full() -> Box<Refused> {
-    let text = "this user has as many connections here as a user may";
-    later(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, UpgradeResult::UserLimit, text)
+pub(super) fn no_place(why: NoPlace) -> Box<Refused> {
+    let many = StatusCode::TOO_MANY_REQUESTS;
+    match why {
+        NoPlace::Here => {
+            later(many, RETRY_AFTER, UpgradeResult::UserLimit, "this user has as many connections here as a user may")
+        }
+        NoPlace::Everywhere => {
+            let text = "this user has as many connections on all nodes together as a user may";
+            later(many, RETRY_AFTER, UpgradeResult::UserLimitEverywhere, text)
+        }
+        NoPlace::Unknown => {
+            busy(UpgradeResult::UserLimitUnknown, "nobody can tell how many connections this user has on other nodes")
+        }
+    }
 }
 
 pub(super) fn busy(result: UpgradeResult, text: &str) -> Box<Refused> {

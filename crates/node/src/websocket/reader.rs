@@ -1,7 +1,6 @@
 //! The read side of a connection.
 
 use super::{kept::Kept, space};
-use crate::pace::{Bucket, Rate};
 use bytes::Bytes;
 use fanwire_hub::{Activity, Clock};
 use fanwire_protocol::{
@@ -43,8 +42,6 @@ pub(crate) enum ReadEnd {
     Vanished,
     /// The peer broke the protocol or a limit, and is to be told so.
     Broken(Violation),
-    /// More bytes came than may come in that time.
-    TooFast,
 }
 
 /// What holds for all that is read on a node.
@@ -52,8 +49,6 @@ pub(crate) enum ReadEnd {
 pub(crate) struct Terms {
     /// What a message may not exceed.
     pub(crate) limits: Limits,
-    /// How fast bytes may come.
-    pub(crate) rate: Option<Rate>,
     pub(crate) clock: Clock,
     pub(crate) received_bytes: IntCounter,
 }
@@ -64,14 +59,12 @@ pub(crate) struct Reader<R> {
     decoder: Decoder,
     kept: Kept,
     activity: Arc<Activity>,
-    /// What is left to it of the rate of bytes.
-    pace: Bucket,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads from `socket`, of which `read` was read already. Every arrival is noted in `activity`.
     pub(crate) fn new(socket: R, read: &[u8], activity: Arc<Activity>) -> Self {
-        Self { socket, decoder: Decoder::default(), kept: Kept::of(read), activity, pace: Bucket::default() }
+        Self { socket, decoder: Decoder::default(), kept: Kept::of(read), activity }
     }
 
     /// The next message, as `decode` takes it. Cancelling it loses nothing.
@@ -142,17 +135,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if result.is_err() || read == 0 {
             return Poll::Ready(Err(ReadEnd::Vanished));
         }
-        Poll::Ready(self.arrived(read, terms).map(|()| front.len() + read))
-    }
-
-    fn arrived(&mut self, read: usize, terms: &Terms) -> Result<(), ReadEnd> {
-        let (now, read) = (terms.clock.now(), read as u64);
-        self.activity.arrived(now);
-        terms.received_bytes.inc_by(read);
-        match terms.rate {
-            Some(rate) if !self.pace.take(rate, read, now) => Err(ReadEnd::TooFast),
-            _ => Ok(()),
-        }
+        self.activity.arrived(terms.clock.now());
+        terms.received_bytes.inc_by(read as u64);
+        Poll::Ready(Ok(front.len() + read))
     }
 
     /// Reads on to the end of the stream and throws everything away, so that the kernel has no unread bytes which

@@ -12,10 +12,25 @@ pub(super) struct Record {
     pub(super) wanted: bool,
     pub(super) known: Known,
     pub(super) due: bool,
+    /// Whether a lease is being asked for: nothing else is done about it meanwhile.
+    pub(super) asked: bool,
     /// What has become of it at the broker while a batch with it was under way.
     pub(super) meanwhile: Option<Known>,
     /// Told when the broker has it.
     pub(super) entered: Option<oneshot::Sender<()>>,
+}
+
+/// What became of a question for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::presence) enum Answer {
+    /// The broker has it.
+    Granted,
+    /// It was refused.
+    Full,
+    /// Nobody knows; it counts from now on.
+    Kept,
+    /// Nobody knows, and it is not needed any more.
+    GivenUp,
 }
 
 /// What the broker has of a member.
@@ -35,7 +50,7 @@ pub(super) enum Known {
 
 impl Record {
     pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member, wanted: false, known: Known::Nothing, due: false, meanwhile: None, entered: None }
+        Self { member, wanted: false, known: Known::Nothing, due: false, asked: false, meanwhile: None, entered: None }
     }
 
     /// Whether the broker has what is wanted.

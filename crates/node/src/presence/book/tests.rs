@@ -75,6 +75,57 @@ fn a_member_comes_and_goes_once() {
     assert!(rig.book.is_empty());
 }
 
+/// A lease that is asked for, what befalls it meanwhile, its answer, and what is done then.
+#[track_caller]
+fn check_lease(befalls: impl Fn(&mut Rig), answer: Answer, expected: &[&str]) {
+    let mut rig = Rig::default();
+    rig.book.ask(&room("a"), member(1, "x"));
+    befalls(&mut rig);
+    rig.idle();
+    rig.book.answered(&room("a"), id(1), answer);
+    if expected.is_empty() {
+        rig.idle();
+    } else {
+        rig.done(expected);
+    }
+    rig.idle();
+    assert_eq!(rig.book.is_empty(), matches!(answer, Answer::Full | Answer::GivenUp));
+}
+
+#[test]
+fn nothing_is_done_about_a_lease_before_its_answer() {
+    let nothing = |_: &mut Rig| {};
+    check_lease(nothing, Answer::Granted, &[]);
+    check_lease(nothing, Answer::Full, &[]);
+    check_lease(nothing, Answer::Kept, &["enter 1"]);
+    check_lease(nothing, Answer::GivenUp, &["leave 1"]);
+    let lost = |rig: &mut Rig| rig.book.lost();
+    check_lease(lost, Answer::Granted, &["return 1"]);
+    check_lease(lost, Answer::Full, &[]);
+    check_lease(lost, Answer::GivenUp, &["leave 1"]);
+    let removed = |rig: &mut Rig| rig.book.removed();
+    check_lease(removed, Answer::Granted, &["enter 1"]);
+    check_lease(removed, Answer::Kept, &["enter 1"]);
+}
+
+#[test]
+fn a_lease_that_was_given_up_can_be_asked_for_again() {
+    let mut rig = Rig::default();
+    rig.book.ask(&room("a"), member(1, "x"));
+    rig.book.answered(&room("a"), id(1), Answer::GivenUp);
+    let leaving = rig.take(&["leave 1"]);
+    rig.book.ask(&room("a"), member(1, "x"));
+    rig.book.done(leaving, true);
+    rig.idle();
+    rig.book.answered(&room("a"), id(1), Answer::Granted);
+    // Nobody knows which of the two came first.
+    rig.done(&["enter 1"]);
+    rig.idle();
+    rig.leave(1);
+    rig.done(&["leave 1"]);
+    assert!(rig.book.is_empty());
+}
+
 #[test]
 fn what_cancels_out_is_never_asked() {
     let mut rig = Rig::default();

@@ -165,10 +165,11 @@ async fn the_dead_are_removed_one_after_the_other_and_failures_counted() {
     assert_eq!(first, dead("8.1"));
     settle().await;
     assert!(rig.calls.is_empty());
-    answer.send(Ok(3)).unwrap();
+    answer.send(Ok(Removed { members: 3, leases: 2 })).unwrap();
     let Asked::Remove(second, answer) = rig.calls.next().await else { panic!("a removal was expected") };
     assert_eq!(second, dead("9.1"));
     answer.send(Err(ReadError::Timeout)).unwrap();
     settle().await;
     assert_eq!(rig.metrics.presence.counted(), [0, 0, 0, 3, 1]);
+    assert_eq!(rig.metrics.leases.counted(), [0, 2]);
 }
