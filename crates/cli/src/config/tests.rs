@@ -274,6 +274,18 @@ fn rules_between_values_hold() {
         ],
     );
     check_wrong(
+        &variables(&[("FANWIRE_LIMITS__USER__CONNECTIONS", "3"), ("FANWIRE_LIMITS__USER__EVERYWHERE", "2")]),
+        &[
+            r#"limits.user.connections = 3 (environment variable FANWIRE_LIMITS__USER__CONNECTIONS): must be at most limits.user.everywhere = 2 (environment variable FANWIRE_LIMITS__USER__EVERYWHERE)"#,
+        ],
+    );
+    check_wrong(
+        &variables(&[("FANWIRE_LIMITS__USER__WHEN_UNKNOWN", "refuse")]),
+        &[
+            r#"limits.user.when_unknown = "refuse" (environment variable FANWIRE_LIMITS__USER__WHEN_UNKNOWN): means nothing with limits.user.everywhere = 0 (default)"#,
+        ],
+    );
+    check_wrong(
         &variables(&[("FANWIRE_DRAIN__DEADLINE", "12s")]),
         &[
             r#"drain.deadline = "12s" (environment variable FANWIRE_DRAIN__DEADLINE): must be more than the sum of drain.grace = "2s" (default) and drain.window = "10s" (default)"#,
