@@ -1,18 +1,23 @@
 """Limits: what happens beyond each, that it is counted, and that nobody else notices."""
 
+import json
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from harness import frames
 from harness.clients import native
-from harness.command import run
+from harness.frames import client_frame
+from harness.limits.stage import play
+from harness.limits.table import LIMITS
 from harness.raw import raw_socket, raw_websocket, upgrade_request
 from harness.tokens import EVERYTHING, Key
 from harness.waiting import until
 
 TOO_FAST = 4429
+CONFIG = Path(__file__).resolve().parents[1] / "config" / "fanwire.toml"
 NATIVE = "fanwire.v1.json"
 ELSEWHERE = {"X_Forwarded_For": "203.0.113.9"}
 
@@ -43,17 +48,24 @@ async def answer(node, token: str | None = None, **headers) -> tuple[int, dict]:
         return response.status, response.headers
 
 
-async def test_commands_beyond_the_pace_are_refused(start_node):
-    node = start_node(limits__commands__rate=1, limits__commands__burst=5)
-    async with bystander(node):
-        async with raw_websocket(node, NATIVE) as raw:
-            for number in range(20):
-                await raw.send_json(type="subscribe", id=number, channel=f"c{number}")
-            answers = [await raw.event() for _ in range(20)]
-            refused = [event for event in answers if event["type"] == "error"]
-            assert 14 <= len(refused) <= 15 and {event["code"] for event in refused} == {"rate_limited"}, answers
-            assert [event["type"] for event in answers[:5]] == ["ok"] * 5
-    assert node.metrics().value("fanwire_refusals_total", code="rate_limited") == len(refused)
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+async def test_whoever_goes_beyond_a_limit_is_told_and_counted_and_nobody_else_notices(start_node, tmp_path, limit):
+    outcome = await play(tmp_path, start_node, limit)
+    assert outcome.seen == limit.seen and outcome.rise >= 1 and outcome.during
+
+
+def test_the_table_has_every_limit_of_the_configuration():
+    """But for bursts, which belong to their rates, so that both are driven over at once."""
+    keys = {key for line in CONFIG.read_text().split("[limits]")[1].split("\n[")[0].splitlines() if (key := _key(line))}
+    driven = {limit.name.split(" ")[0] for limit in LIMITS}
+    covered = {key for key in keys if any(f"limits.{key}".replace("burst", "rate").startswith(name) for name in driven)}
+    assert keys - covered == set()
+    assert {"handshake.head", "handshake.headers", "handshake.timeout", "auth.timeout", "outbox.limit"} <= driven
+
+
+def _key(line: str) -> str | None:
+    return None if line.startswith("#") or "=" not in line else line.split("=")[0].strip()
 
 
 async def test_a_flood_of_pings_is_closed(start_node):
@@ -68,24 +80,59 @@ async def test_a_flood_of_pings_is_closed(start_node):
 
 
 @pytest.mark.parametrize("fragments", [False, True])
-async def test_bytes_beyond_the_pace_are_closed(start_node, fragments):
-    limits = {"limits__message": "10KiB", "limits__fragments": "10000"}
-    node = start_node(limits__bytes__rate="1KiB", limits__bytes__burst="20KiB", **limits)
+async def test_bytes_beyond_the_pace_are_read_later_and_none_is_lost(start_node, fragments):
+    node = start_node(limits__bytes__rate="16KiB", limits__bytes__burst="4KiB", limits__fragments=10_000)
     async with bystander(node):
         async with raw_websocket(node, NATIVE) as raw:
-            try:
-                if fragments:
-                    # A message that never ends, of fragments without content.
-                    await raw.send_frame(frames.TEXT, b"", fin=False)
-                    for _ in range(5000):
-                        await raw.send_frame(frames.CONTINUATION, b"", fin=False)
-                else:
-                    for _ in range(10):
-                        await raw.send_json(type="publish", channel="noise", content="x" * 5000)
-            except ConnectionError:
-                pass
-            assert close_code((await raw.frames_until_end())[-1]) == TOO_FAST
-    await until(lambda: node.metrics().value("fanwire_disconnects_total", reason="too_fast") == 1, "one counted as too fast")
+            if fragments:
+                command = json.dumps({"type": "ping", "id": 1}).encode()
+                # 6,000 fragments without content, of 6 bytes each.
+                await raw.send_frame(frames.TEXT, command, fin=False)
+                await raw.send(client_frame(frames.CONTINUATION, b"", fin=False) * 6000)
+                await raw.send_frame(frames.CONTINUATION, b"")
+                assert await raw.event() == {"type": "pong", "id": 1}
+            else:
+                for number in range(10):
+                    await raw.send_json(type="publish", id=number, channel="noise", content="x" * 4000)
+                assert [(await raw.event())["id"] for _ in range(10)] == list(range(10))
+            assert node.metrics().value("fanwire_throttled_reads_total") >= 10
+    assert node.metrics().value("fanwire_disconnects_total", reason="too_fast") == 0
+
+
+async def test_bytes_that_came_with_the_upgrade_count(start_node):
+    node = start_node(limits__bytes__rate="8KiB", limits__bytes__burst="1KiB")
+    command = json.dumps({"type": "publish", "id": 1, "channel": "news", "content": "x" * 6000}).encode()
+    async with raw_socket(node.port) as raw:
+        await raw.upgrade(subprotocol=NATIVE, first=client_frame(frames.TEXT, command) + client_frame(frames.PING, b"x"))
+        raw.answers_pings = False
+        seen = [await raw.frame() for _ in range(3)]
+        assert {frame.opcode for frame in seen} == {frames.TEXT, frames.PONG}
+    assert node.metrics().value("fanwire_throttled_reads_total") >= 1
+
+
+@pytest.mark.limit(120)
+async def test_a_connection_that_is_not_read_is_not_taken_for_dead(start_node):
+    # Between two reads are four seconds, which is longer than any peer may be silent.
+    pace = {"limits__bytes__rate": "256B", "limits__bytes__burst": "1KiB"}
+    node = start_node(heartbeat__interval="1s", heartbeat__timeout="1s", **pace)
+    async with native(node) as other, native(node) as client:
+        await client.ok("publish", channel="news", content="x" * 3000)
+        await client.ok("ping")
+        await other.ok("ping")
+    assert node.metrics().value("fanwire_throttled_reads_total") >= 1
+    assert node.metrics().value("fanwire_disconnects_total", reason="heartbeat_timeout") == 0
+
+
+@pytest.mark.limit(120)
+async def test_a_peer_that_is_gone_is_found_out_though_it_was_throttled(start_node):
+    pace = {"limits__bytes__rate": "1KiB", "limits__bytes__burst": "1KiB"}
+    node = start_node(heartbeat__interval="1s", heartbeat__timeout="1s", **pace)
+    async with raw_websocket(node, NATIVE) as raw:
+        raw.answers_pings = False
+        await raw.send_json(type="publish", id=1, channel="news", content="x" * 3000)
+        seen = await raw.frames_until_end(within=20)
+        assert close_code(seen[-1]) == 1001
+        assert json.loads(next(frame for frame in seen if frame.opcode == frames.TEXT).payload) == {"type": "ok", "id": 1}
 
 
 async def test_an_address_has_so_many_connections(start_node):
@@ -161,9 +208,3 @@ async def test_a_head_has_so_many_bytes_and_headers(start_node, config, headers)
     assert (await answer(node, **headers))[0] == 431
     await until(lambda: upgrades(node, "head_too_large") == 1, "one counted, which is after the answer")
     assert (await answer(node))[0] == 101
-
-
-def test_a_burst_that_lets_no_message_through_is_told(tmp_path):
-    config = {"limits__bytes__rate": "1KiB", "limits__bytes__burst": "64KiB"}
-    result = run("check", config=config, cwd=tmp_path)
-    assert result.returncode == 78 and "limits.bytes.burst" in result.stderr, result
