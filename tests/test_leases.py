@@ -176,11 +176,16 @@ async def test_leases_that_redis_lost_are_put_back(start_node, redis, fault):
 
 
 @pytest.mark.limit(120)
-async def test_a_redis_that_hangs_keeps_nobody_waiting_and_decides_as_configured(start_node, redis):
+async def test_a_redis_that_hangs_keeps_nobody_waiting_and_decides_as_configured(start_node, redis, tmp_path):
+    key = Key(tmp_path)
     lenient = start_node(redis, **limited(1))
     strict = start_node(redis, **limited(1, limits__user__when_unknown="refuse"))
+    tokens = {"auth__keys": key.source, "auth__anonymous": "true", "limits__user__everywhere": 1}
+    with_tokens = start_node(redis, limits__user__when_unknown="refuse", **tokens)
     async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(native(with_tokens))
         redis.freeze()
+        await client.refused("broker_unavailable", "auth", token=key.token("zoe"))
         assert await connect(stack, strict) == 503
         assert await connect(stack, lenient) == 101
         # So many at least there are, whatever Redis would say.
@@ -189,6 +194,7 @@ async def test_a_redis_that_hangs_keeps_nobody_waiting_and_decides_as_configured
         assert total([strict, lenient], "fanwire_lease_requests_total", result="unknown") == 2
         # Also once the links are known to be down.
         await until(lambda: not strict.ready() and not lenient.ready(), "readiness lost")
+        await client.refused("broker_unavailable", "auth", token=key.token("zoe"))
         assert await connect(stack, strict) == 503
         redis.thaw()
         for node in (strict, lenient):

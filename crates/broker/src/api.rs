@@ -197,9 +197,10 @@ pub trait Broker: Send + Sync + 'static {
     /// Shows the other nodes that this one lives, within 4 s; to be asked every 2 s, and whenever the link has come up.
     fn show_life(&self) -> Answered<Shown>;
 
-    /// Whether there is a place left for a connection; it has it then, and a connection that has one already keeps it.
-    /// Within 2 s. Never are there more than the limit by this, whichever nodes ask at once. After an error it may have the
-    /// place, or may yet get it. Needs a node that [shows that it lives](Self::show_life).
+    /// Whether there is a place left for a connection, within 2 s; it has it then, and a connection that has one already
+    /// keeps it. This never makes more than the limit, whichever nodes ask at once. After an error the connection may have
+    /// the place, or may yet get it. A node that is not to keep places when it has died [shows that it
+    /// lives](Self::show_life) before it asks for the first.
     fn lease(&self, lease: Lease) -> Answered<bool>;
 
     /// Removes the members of a dead node and tells their leaves, each once, whoever does it too; returns how many it

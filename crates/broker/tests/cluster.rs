@@ -4,8 +4,8 @@
 
 mod support;
 
-use fanwire_broker::{Broker, Change, Changes, DeadNode, LinkState, PublishError, SubscribeError};
-use fanwire_protocol::{ConnectionId, Member, NodeId};
+use fanwire_broker::{Broker, Change, Changes, DeadNode, Lease, LinkState, PublishError, Removed, SubscribeError};
+use fanwire_protocol::{ConnectionId, Member, NodeId, UserId};
 use std::sync::Arc;
 use support::{
     cluster::Cluster,
@@ -232,8 +232,19 @@ async fn who_comes_and_goes_is_heard_at_every_server_and_a_dead_nodes_members_ar
         assert!(matches!(b.next().await, Came::Change(_)));
         assert_eq!(soon("counts", b.broker.count_members(&channel(room))).await.unwrap().connections, 1);
     }
+    let lease = |user: u64, node: u64| {
+        let user = UserId::parse(&format!("user {user}")).unwrap();
+        Lease { user, connection: ConnectionId(NodeId::from_random(node), 7), limit: 1 }
+    };
+    for user in 0..9 {
+        assert!(soon("lease", a.broker.lease(lease(user, 1))).await.unwrap());
+        assert!(!soon("lease", b.broker.lease(lease(user, 2))).await.unwrap());
+    }
     let removed = soon("removal", b.broker.remove_members(DeadNode::named("1.1"), 1)).await.unwrap();
-    assert_eq!(removed, 9);
+    assert_eq!(removed, Removed { members: 9, leases: 9 });
+    for user in 0..9 {
+        assert!(soon("lease", b.broker.lease(lease(user, 2))).await.unwrap());
+    }
     for _ in &rooms {
         assert!(matches!(b.next().await, Came::Change(_)));
     }

@@ -221,11 +221,12 @@ async fn a_user_has_so_many_places_on_all_nodes_whoever_asks_at_once() {
     let (a, b) = (Node::joined(&server.url(), 1).await, Node::joined(&server.url(), 2).await);
     show(&a).await;
     show(&b).await;
-    let asked = join_all((0..20).map(|n| lease(if n % 2 == 0 { &a } else { &b }, zoe(1 + n % 2, n)))).await;
+    let node = |n: u64| if n.is_multiple_of(2) { &a } else { &b };
+    let asked = join_all((0..20).map(|n| lease(node(n), zoe(1 + n % 2, n)))).await;
     assert_eq!(asked.iter().filter(|granted| **granted).count(), 3);
     // Who has one keeps it, and nobody else is touched.
     let first = asked.iter().position(|granted| *granted).unwrap() as u64;
-    assert!(lease(if first % 2 == 0 { &a } else { &b }, zoe(1 + first % 2, first)).await);
+    assert!(lease(node(first), zoe(1 + first % 2, first)).await);
     let other = Lease { user: UserId::parse("yan").unwrap(), ..zoe(1, 50) };
     assert!(lease(&a, other.clone()).await);
     // It is given back as members leave, and put back whatever the limit is.

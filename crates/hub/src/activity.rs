@@ -35,7 +35,8 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// Notes that bytes arrived at `now`, in milliseconds of the node's [`Clock`].
+    /// Notes that bytes arrived at `now`, in milliseconds of the node's [`Clock`]; or, where that lies ahead, that nothing
+    /// is read until then, so that the peer is not taken for silent.
     pub fn arrived(&self, now: u64) {
         self.last_arrival.store(now, Relaxed);
     }

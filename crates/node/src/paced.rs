@@ -47,8 +47,8 @@ impl<R> Paced<R> {
 }
 
 impl Gate {
-    /// Lets bytes through at `rate`, of which `read` came before. Notes in `activity` for how long nothing can arrive, and
-    /// counts in `throttled` how often it closes.
+    /// Lets bytes through at `rate`, of which `read` came before. Notes in `activity` for how long nothing can arrive,
+    /// and counts in `throttled` how often it closes.
     pub(crate) fn new(rate: Rate, read: usize, clock: Clock, activity: Arc<Activity>, throttled: IntCounter) -> Self {
         let mut bytes = Bucket::default();
         bytes.overdraw(rate, read as u64, clock.now());

@@ -3,8 +3,8 @@
 use fanwire_protocol::{ChannelName, ConnectionId, Member, UserId};
 use std::sync::Arc;
 
-/// A place that a connection of this node wants among those that its user may have on all nodes together. Once granted it
-/// is a member of [`ChannelName::leases`], and is kept and given back as members are.
+/// A place that a connection of this node wants among those that its user may have on all nodes together. Once granted
+/// it is a member of [`ChannelName::leases`], and is kept and given back as members are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// Whose connection it is.

@@ -39,6 +39,12 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             &["limits.user.everywhere"],
         ),
         rule(
+            limits.everywhere == 0 || config.auth.is_on() || !server.user_header.is_empty(),
+            "limits.user.everywhere",
+            "means nothing where nobody tells who the user is, as with",
+            &["auth.keys", "server.user_header"],
+        ),
+        rule(
             limits.everywhere > 0 || limits.when_unknown == Unknown::Allow,
             "limits.user.when_unknown",
             "means nothing with",

@@ -277,6 +277,7 @@ fn rules_between_values_hold() {
         &variables(&[("FANWIRE_LIMITS__USER__CONNECTIONS", "3"), ("FANWIRE_LIMITS__USER__EVERYWHERE", "2")]),
         &[
             r#"limits.user.connections = 3 (environment variable FANWIRE_LIMITS__USER__CONNECTIONS): must be at most limits.user.everywhere = 2 (environment variable FANWIRE_LIMITS__USER__EVERYWHERE)"#,
+            r#"limits.user.everywhere = 2 (environment variable FANWIRE_LIMITS__USER__EVERYWHERE): means nothing where nobody tells who the user is, as with auth.keys = [] (default) and server.user_header = "" (default)"#,
         ],
     );
     check_wrong(

@@ -21,10 +21,9 @@ pub struct Everywhere {
 }
 
 /// What becomes of a connection when the broker does not say in time how many its user has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnknown {
     /// It is let in, and counts as soon as the broker can be told.
-    #[default]
     Allow,
     /// It is refused.
     Refuse,

@@ -21,6 +21,11 @@ impl Sessions {
     /// A lease for a connection, where it has a user and connections of users are limited on all nodes.
     pub(super) async fn lease(&self, user: Option<&UserId>, id: ConnectionId) -> Result<Option<HeldLease>, NoPlace> {
         let (Some(leases), Some(user)) = (&self.leases, user) else { return Ok(None) };
-        leases.take(user, id, self.users.count(user)).await.map(Some)
+        let here = self.users.count(user);
+        // Looked at again when it is noted; Redis need not be asked for those of whom it is clear.
+        if here >= self.user_limit {
+            return Err(NoPlace::Here);
+        }
+        leases.take(user, id, here).await.map(Some)
     }
 }
