@@ -6,6 +6,9 @@
 use crate::origins::Scheme;
 use std::{borrow::Cow, net::IpAddr};
 
+/// How many pairs an element may have: four have a meaning, and each is compared with those before it.
+const MOST_PAIRS: usize = 16;
+
 /// What one proxy says of its own client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Element {
@@ -45,7 +48,7 @@ impl<'a> Rest<'a> {
             if !self.is_at(b";,") {
                 let (name, value) = self.pair()?;
                 // Which of two would count?
-                if names.contains(&name) {
+                if names.len() == MOST_PAIRS || names.contains(&name) {
                     return None;
                 }
                 element.note(&name, &value)?;

@@ -104,6 +104,14 @@ fn nothing_in_a_line_that_cannot_be_read_is_believed() {
 }
 
 #[test]
+fn an_element_has_so_many_pairs() {
+    let with = |count: usize| (1..count).map(|number| format!("x{number}=y;")).collect::<String>() + "for=1.2.3.4";
+    check(&[&with(16)], "1.2.3.4");
+    check(&[&with(17)], PROXY);
+    check(&[&with(100_000)], PROXY);
+}
+
+#[test]
 fn only_the_header_that_was_chosen_counts() {
     let trusted = TrustedProxies::parse(&["10.0.0.0/8"]).unwrap();
     let mut both = headers("forwarded", &["for=1.2.3.4;proto=https"]);
