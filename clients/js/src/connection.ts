@@ -87,12 +87,14 @@ export class Connection {
     this.#silence = 0;
     clearTimeout(this.#probe);
     this.#probe = undefined;
-    let event: Incoming;
     try {
-      event = this.settings.codec.decode(data) as Incoming;
+      this.#take(this.settings.codec.decode(data) as Incoming);
     } catch (error) {
-      return this.#fail(new FanwireError("not_understood", `not understood: ${error}`));
+      this.#fail(new FanwireError("not_understood", `not understood: ${error}`));
     }
+  }
+
+  #take(event: Incoming): void {
     if (event.type === "welcome") this.#welcomed(event as unknown as Welcome);
     else if (event.id === AUTH) this.#authenticated(event);
     else this.to.event(event);

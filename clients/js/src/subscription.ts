@@ -48,8 +48,7 @@ export class Subscription extends Tracked<ChannelEvent> {
     super(listener, limit, options.since, ask, forget, true);
   }
 
-  /** Ends it. */
-  unsubscribe(): void {
+  override unsubscribe(): void {
     if (this.isOver) return;
     this.#leave();
     this.finish();
@@ -129,10 +128,6 @@ export class Subscription extends Tracked<ChannelEvent> {
     if (!this.#paused) return;
     this.#paused = false;
     this.connected();
-  }
-
-  protected override left(): void {
-    this.unsubscribe();
   }
 
   /** @internal Nothing follows any more. */

@@ -68,8 +68,13 @@ export abstract class Tracked<E extends { readonly type: string }> extends Strea
     return this.track.place ? { position: this.track.place } : {};
   }
 
-  protected override left(): void {
+  /** Ends it. */
+  unsubscribe(): void {
     this.finish();
+  }
+
+  protected override left(): void {
+    this.unsubscribe();
   }
 
   /** @internal Nothing follows any more. */

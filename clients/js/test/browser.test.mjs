@@ -35,7 +35,7 @@ after(async () => {
 });
 
 /** A page with a client that is subscribed to chat:1, and what else is there. */
-async function open(t, config = {}, options = {}) {
+async function open(t, { config = {}, options = {}, proxied = false }) {
   const node = await startNode(t, { "server.origins": origin, "namespaces.chat.history.size": 1000, ...config });
   const proxy = await Proxy.start(t, node.port);
   const context = await browser.newContext();
@@ -50,7 +50,7 @@ async function open(t, config = {}, options = {}) {
       client.on((event) => events.push(event.type));
       client.subscribe("chat:1", (event) => (event.type === "message" ? got.push(event.content) : told.push(event.outcome ?? event.type)));
     },
-    [proxy.url, options],
+    [proxied ? proxy.url : node.url, options],
   );
   await until(() => page.evaluate(() => told.length), "a subscription");
   const token = options.token;
@@ -76,7 +76,7 @@ async function check(page, count) {
 
 test("a page that slept gets what it missed", { skip, timeout: 120_000 }, async (t) => {
   // So small that the node gives a sleeping page up.
-  const { context, page, writer } = await open(t, { "outbox.limit": "64KiB", "outbox.kernel": "4KiB" });
+  const { context, page, writer } = await open(t, { config: { "outbox.limit": "64KiB", "outbox.kernel": "4KiB" } });
   const devtools = await context.newCDPSession(page);
   await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
   const padding = "x".repeat(20_000);
@@ -89,7 +89,8 @@ test("a page that slept gets what it missed", { skip, timeout: 120_000 }, async 
 
 test("a page that was offline notices soon, and gets what it missed when it is online", { skip, timeout: 120_000 }, async (t) => {
   // The heartbeat alone would notice in 40 s, the backoff alone come back in a minute.
-  const { context, page, writer, proxy } = await open(t, {}, { probeTimeout: 500, firstWait: 60_000, longestWait: 60_000 });
+  const options = { probeTimeout: 500, firstWait: 60_000, longestWait: 60_000 };
+  const { context, page, writer, proxy } = await open(t, { options, proxied: true });
   for (let round = 1; round <= 3; round++) {
     // Chromium's emulation leaves a WebSocket that is open alone.
     proxy.hold(true);
@@ -105,7 +106,7 @@ test("a page that was offline notices soon, and gets what it missed when it is o
 
 test("a page is told why its token is refused, though it can't see the upgrade's answer", { skip, timeout: 60_000 }, async (t) => {
   const key = makeKey(t);
-  const { page, node } = await open(t, { "auth.keys": key.source, "auth.leeway": "0s" }, { token: key.token() });
+  const { page, node } = await open(t, { config: { "auth.keys": key.source, "auth.leeway": "0s" }, options: { token: key.token() } });
   const code = await page.evaluate(
     async ([url, token]) => {
       const { connect } = await import("/fanwire.min.js");
