@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, ProxyError
 from websockets.typing import Subprotocol
 
 from .codec import Codec
@@ -110,12 +110,12 @@ async def open_connection(url: str, options: Options, codec: Codec, token: str |
         raise FanwireError("disconnected", f"no welcome within {options.connect_timeout:g} s", close_code=1006) from None
     except InvalidStatus as error:
         raise _refused(error) from None
-    except (InvalidHandshake, NegotiationError) as error:
-        raise FanwireError("not_understood", f"{url} doesn't speak the protocol: {error}") from error
     except ConnectionClosed as error:
         raise closed(error) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, InvalidMessage, ProxyError) as error:
         raise FanwireError("disconnected", f"{url} can't be reached: {error}", close_code=1006) from error
+    except InvalidHandshake as error:
+        raise FanwireError("not_understood", f"{url} doesn't speak the protocol: {error}") from error
     try:
         yield Connection(socket, codec, welcome)
     finally:
