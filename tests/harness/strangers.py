@@ -19,10 +19,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 WS = "ws@8.23.0"
 
 # Nothing but what the test asks for goes over the network.
-_CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-_CHROMIUM_FLAGS += ["--disable-background-networking", "--disable-component-update", "--no-proxy-server"]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+CHROMIUM_FLAGS += ["--disable-background-networking", "--disable-component-update", "--no-proxy-server"]
 # A page that the test makes up comes from no address at all, so Chromium would not let it reach loopback.
-_CHROMIUM_FLAGS += ["--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"]
+CHROMIUM_FLAGS += ["--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"]
 
 Message = str | bytes
 
@@ -109,7 +109,7 @@ async def by_chromium(talk: Conversation) -> Seen:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_CHROMIUM_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = await browser.new_page()
         # The page's origin is that of the node, which has no pages.
         await page.route("**/*", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))

@@ -6,7 +6,7 @@ import { before, after, test } from "node:test";
 import { chromium } from "playwright-core";
 import WebSocket from "ws";
 import { connect } from "../dist/index.js";
-import { makeKey, startNode, until } from "./processes.mjs";
+import { bounded, makeKey, startNode, until } from "./processes.mjs";
 import { Proxy } from "./proxy.mjs";
 
 const PROGRAM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
@@ -15,7 +15,10 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 const QUIET = ["--disable-background-networking", "--disable-component-update", "--no-proxy-server"];
 const MISSED = 500;
 
-let browser, server, origin;
+/** How long a page that doesn't answer is waited for. */
+const PATIENCE = 10_000;
+
+let program, browser, server, origin;
 
 before(async () => {
   if (skip) return;
@@ -26,11 +29,13 @@ before(async () => {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   origin = `http://127.0.0.1:${server.address().port}`;
-  browser = await chromium.launch({ executablePath: PROGRAM, args: [...FLAGS, ...QUIET] });
+  program = await chromium.launchServer({ executablePath: PROGRAM, args: [...FLAGS, ...QUIET] });
+  browser = await chromium.connect(program.wsEndpoint());
 });
 
 after(async () => {
-  await browser?.close();
+  // A page that is frozen would keep it from an orderly end.
+  await program?.kill();
   server?.close();
 });
 
@@ -39,7 +44,7 @@ async function open(t, { config = {}, options = {}, proxied = false }) {
   const node = await startNode(t, { "server.origins": origin, "namespaces.chat.history.size": 1000, ...config });
   const proxy = await Proxy.start(t, node.port);
   const context = await browser.newContext();
-  t.after(() => context.close());
+  t.after(() => bounded(context.close(), PATIENCE));
   const page = await context.newPage();
   await page.goto(origin);
   await page.evaluate(
@@ -81,7 +86,10 @@ test("a page that slept gets what it missed", { skip, timeout: 120_000 }, async 
   await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
   const padding = "x".repeat(20_000);
   await publish(writer, MISSED, (number) => ({ number, padding }));
-  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await until(async () => {
+    await devtools.send("Page.setWebLifecycleState", { state: "active" });
+    return bounded(page.evaluate(() => document.visibilityState), 1000);
+  }, "the page's waking");
   await check(page, MISSED);
   const events = await page.evaluate(() => events);
   assert.deepEqual(events.slice(0, 3), ["connected", "disconnected", "connected"]);

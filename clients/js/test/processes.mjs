@@ -17,10 +17,20 @@ export const FULL = Boolean(process.env.TESTS_FULL);
 /** Waits until `condition` gives something, and gives that. */
 export async function until(condition, what, within = 15_000) {
   for (const deadline = Date.now() + within; Date.now() < deadline; await sleep(20)) {
-    const value = await condition();
+    const value = await bounded(condition(), within);
     if (value) return value;
   }
   throw new Error(`not within ${within} ms: ${what}`);
+}
+
+/** What `promise` gives, or nothing after `within` milliseconds. */
+export async function bounded(promise, within) {
+  const over = new AbortController();
+  try {
+    return await Promise.race([promise, sleep(within, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
 }
 
 export function freePort() {
@@ -37,9 +47,13 @@ export function freePort() {
 class Process {
   constructor(t, program, args, env = {}) {
     this.output = "";
+    this.hasEnded = false;
     this.child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (data) => (this.output += data));
-    this.ended = new Promise((resolve) => this.child.once("close", resolve));
+    this.child.once("error", (error) => (this.output += `${error}: build it, or set TESTS_BIN`));
+    this.ended = new Promise((resolve) => {
+      for (const end of ["close", "error"]) this.child.once(end, resolve);
+    }).then(() => (this.hasEnded = true));
     t.after(() => this.kill());
   }
 
@@ -50,7 +64,7 @@ class Process {
 
   async up(answers, what) {
     await until(() => {
-      if (this.child.exitCode !== null) throw new Error(`${what} ended: ${this.output}`);
+      if (this.hasEnded) throw new Error(`${what} ended: ${this.output}`);
       return answers().catch(() => false);
     }, what);
   }
