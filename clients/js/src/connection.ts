@@ -60,7 +60,9 @@ export class Connection {
     try {
       this.#attach(new WebSocket(url, protocols));
     } catch (error) {
-      queueMicrotask(() => this.#fail(new FanwireError("bad_options", `no WebSocket can be made: ${error}`)));
+      // Browsers name the subprotocol that is wrong.
+      const why = `${error}`.replace(`.${token}`, ".***");
+      queueMicrotask(() => this.#fail(new FanwireError("bad_options", `no WebSocket can be made: ${why}`)));
     }
   }
 

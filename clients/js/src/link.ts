@@ -34,7 +34,7 @@ export class Link {
   #backoff: Backoff;
   #url: number;
   #began = 0;
-  #awaySince = Date.now();
+  #awaySince = performance.now();
   #asCommand = false;
   #refusals = 0;
   #over: (() => void) | undefined;
@@ -75,7 +75,7 @@ export class Link {
 
   #ready(token: string | undefined): void {
     this.#isReady = true;
-    this.#began = Date.now();
+    this.#began = performance.now();
     this.#refusals = 0;
     this.#asCommand = false;
     if (token) this.#renewBefore(token);
@@ -105,8 +105,9 @@ export class Link {
   }
 
   #ended(error: FanwireError): void {
-    const lived = this.#isReady ? Date.now() - this.#began : 0;
-    if (this.#isReady) this.#awaySince = Date.now();
+    const now = performance.now();
+    const lived = this.#isReady ? now - this.#began : 0;
+    if (this.#isReady) this.#awaySince = now;
     // A page can't see why an upgrade is refused; the answer to a command it can.
     this.#asCommand = !!this.#connection && !this.#connection.opened && !this.#asCommand && !!this.settings.token;
     if (error.code === "unauthorized") this.#refusals++;
@@ -126,7 +127,7 @@ export class Link {
     const hopeless = HOPELESS.includes(error.code) || this.#refusals >= REFUSALS;
     const again = hopeless ? undefined : pace(error.closeCode ?? 1006, typeof token === "function");
     const wait = again && this.#backoff.wait(again, Math.random());
-    return wait === undefined || Date.now() + wait - this.#awaySince > giveUpAfter ? undefined : wait;
+    return wait === undefined || performance.now() + wait - this.#awaySince > giveUpAfter ? undefined : wait;
   }
 
   #woken(): void {

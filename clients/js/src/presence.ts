@@ -22,7 +22,14 @@ export function watchMembers(
   { listener, ...options }: WatchOptions = {},
 ): Subscription {
   const list = new MemberList(client, channel, changed, (error) => subscription.finish(error));
-  const subscription = client.subscribe(channel, (event) => (list.event(event), listener?.(event)), options);
+  const tell = (event: ChannelEvent | Ended) => {
+    if (event.type === "ended") stop();
+    list.event(event);
+    listener?.(event);
+  };
+  const subscription = client.subscribe(channel, tell, options);
+  // Of both kinds of channels: who comes and goes has no history.
+  const stop = client.on(({ type }) => (type === "gap" || type === "dropped") && list.read());
   return subscription;
 }
 
@@ -44,7 +51,7 @@ class MemberList {
     if (event.type === "join") this.#change(() => this.#members.set(key(event.member.connection), event.member));
     else if (event.type === "leave") this.#change(() => this.#members.delete(key(event.member.connection)));
     else if (event.type === "ended") this.#reading++;
-    else if (event.type !== "message") void this.#read();
+    else if (event.type === "subscribed") void this.read();
   }
 
   #change(change: () => void): void {
@@ -54,7 +61,7 @@ class MemberList {
   }
 
   /** Reads the list anew: what is known may be old. */
-  async #read(): Promise<void> {
+  async read(): Promise<void> {
     const reading = ++this.#reading;
     this.#since ??= [];
     try {
@@ -67,7 +74,7 @@ class MemberList {
     } catch (error) {
       if (reading !== this.#reading) return;
       if (isFinal(error as FanwireError)) this.failed(error as FanwireError);
-      else setTimeout(() => reading === this.#reading && this.#read(), AGAIN * (0.5 + Math.random()));
+      else setTimeout(() => reading === this.#reading && this.read(), AGAIN * (0.5 + Math.random()));
     }
   }
 

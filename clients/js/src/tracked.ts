@@ -79,6 +79,7 @@ export abstract class Tracked<E extends { readonly type: string }> extends Strea
 
   /** @internal Nothing follows any more. */
   finish(error?: FanwireError): void {
+    if (this.isOver) return;
     this.forget();
     this.end(error);
   }

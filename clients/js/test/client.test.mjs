@@ -334,6 +334,11 @@ test("a list of members follows who comes and goes", async (t) => {
   await listen(client(t, node.url), "room:1", { info: "third" });
   proxy.hold(false);
   await until(() => seen.includes("third") && !seen.includes("other"), "what happened meanwhile");
+  seen = [];
+  proxy.hold(true);
+  proxy.cut();
+  proxy.hold(false);
+  await until(() => seen.includes("third"), "the list on another connection");
   let failed;
   watchMembers(one, "news", () => {}, { listener: (event) => (failed = event) });
   await until(() => failed?.type === "ended", "an end");

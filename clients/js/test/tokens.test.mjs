@@ -22,9 +22,9 @@ async function guarded(t, config = {}) {
 test("a token is renewed before it ends, and the connection stays", async (t) => {
   const { key, client } = await guarded(t);
   let given = 0;
-  const one = client(async () => (given++, key.token({ lasts: 2 })));
+  const one = client(async () => (given++, key.token({ lasts: 4 })));
   await one.connected();
-  await until(() => given >= 4, "renewals");
+  await until(() => given >= 3, "renewals");
   await one.publish("chat:1", 1);
   assert.deepEqual(one.events.map(({ type }) => type), ["connected"]);
 });

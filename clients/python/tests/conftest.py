@@ -9,6 +9,9 @@ from harness.chaos.proxy import Proxy
 from harness.node import Node
 from harness.redis_server import RedisServer
 
+# Whatever proxy there is, it is not for loopback.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+
 FULL = bool(os.environ.get("TESTS_FULL"))
 _LIMIT = 600 if FULL else 60
 

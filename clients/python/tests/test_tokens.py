@@ -38,14 +38,14 @@ async def test_a_token_is_renewed_before_it_ends_and_the_connection_stays(node, 
     given = []
 
     async def token():
-        given.append(key.token(lasts=2, rights=EVERYTHING))
+        given.append(key.token(lasts=4, rights=EVERYTHING))
         return given[-1]
 
     one = client(node, token=token)
     events = heard(one)
     async with one:
         await one.connected()
-        while len(given) < 4:
+        while len(given) < 3:
             await asyncio.sleep(0.05)
         await one.publish("chat:1", 1)
         assert [type(event) for event in events] == [Connected]

@@ -61,8 +61,9 @@ class Tracked(Stream[E | Subscribed | Lost | Gap | Dropped]):
 
     def _finish(self, error: FanwireError | None = None) -> None:
         """Nothing follows any more."""
-        self._forget()
-        self._end(error)
+        if not self._over:
+            self._forget()
+            self._end(error)
 
     def unsubscribe(self) -> None:
         """Ends it."""
