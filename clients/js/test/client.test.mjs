@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import WebSocket from "ws";
+import { pages } from "../dist/history.js";
 import { connect } from "../dist/index.js";
 import { msgpack } from "../dist/msgpack.js";
 import { watchMembers } from "../dist/presence.js";
@@ -52,6 +53,10 @@ for (const codec of [undefined, msgpack]) {
     const page = await one.history("chat:1", { since: { ...chat.subscription.position, offset: 1 }, limit: 2 });
     assert.deepEqual(page.publications.map(({ offset }) => offset), [2, 3]);
     assert.deepEqual(page.position, chat.subscription.position);
+    const read = [];
+    for await (const { publications } of pages(one, "chat:1", undefined, 3)) read.push(publications.map(({ offset }) => offset));
+    assert.deepEqual(read, [[1, 2, 3], [4]]);
+    for await (const page of pages(one, "chat:1", chat.subscription.position)) assert.fail(JSON.stringify(page));
     assert.equal(await one.publish("news", 1, { echo: false }), undefined);
     const [first, second] = [await one.publish("chat:1", "k", { once: "key" }), await one.publish("chat:1", "k", { once: "key" })];
     assert.deepEqual(first, second);
@@ -199,6 +204,28 @@ test("who takes events slowly gets all of a history, and is told what else was l
     told += value.type === "message" ? 1 : value.count;
   }
   assert.deepEqual(seen, [1, 2, 3, 4, 5, 6, 7, 8, 92]);
+});
+
+test("who is left and resumed again and again misses nothing", async (t) => {
+  const redis = await startRedis(t);
+  const node = await startNode(t, { ...CONFIG, "redis.url": redis.url });
+  const [one, other] = [client(t, node.url, { queue: 2 }), client(t, node.url)];
+  const chat = one.subscribe("chat:1");
+  await chat.next();
+  const publishing = (async () => {
+    for (let number = 1; number <= 300; number += 10) {
+      await Promise.all(Array.from({ length: 10 }, (_, index) => other.publish("chat:1", number + index)));
+    }
+  })();
+  const [got, outcomes] = [[], []];
+  for await (const event of chat) {
+    if (event.type === "message") got.push(event.content);
+    else outcomes.push(event.outcome ?? event.type);
+    if (got.length === 300) break;
+  }
+  await publishing;
+  assert.deepEqual(got, Array.from({ length: 300 }, (_, index) => index + 1));
+  assert.ok(outcomes.length > 10 && outcomes.every((outcome) => outcome === "recovered"), outcomes.join());
 });
 
 test("a node that is silent for two heartbeats is dead", async (t) => {

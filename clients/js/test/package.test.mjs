@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 
 const PROGRAM = `
 import { type ChannelEvent, type ClientEvent, FanwireError, type Position, connect, json } from "fanwire";
+import { pages } from "fanwire/history";
 import { msgpack } from "fanwire/msgpack";
 import { watchMembers } from "fanwire/presence";
 
@@ -25,7 +26,11 @@ async function take(): Promise<ChannelEvent | undefined> {
   return undefined;
 }
 const place: Promise<Position | undefined> = client.publish("chat:1", json.protocol, { once: true });
-void take;
+async function read(): Promise<number> {
+  for await (const { publications } of pages(client, "chat:1")) return publications.length;
+  return 0;
+}
+void [take, read];
 void place.catch((error: FanwireError) => error.maybeDone);
 watchMembers(client, "room:1", (members) => members[0]?.connection);
 stop();
@@ -55,6 +60,6 @@ test("the package has what it exports, and types that fit", (t) => {
   writeFileSync(join(directory, "program.ts"), PROGRAM);
   const options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", ""];
   execFileSync(join(HERE, "node_modules", ".bin", "tsc"), [...options, "program.ts"], { cwd: directory, stdio: "inherit" });
-  const check = 'for (const name of ["fanwire", "fanwire/msgpack", "fanwire/presence"]) await import(name)';
+  const check = 'for (const name of ["fanwire", "fanwire/history", "fanwire/msgpack", "fanwire/presence"]) await import(name)';
   execFileSync(process.execPath, ["--input-type=module", "--eval", check], { cwd: directory, stdio: "inherit" });
 });

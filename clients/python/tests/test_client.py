@@ -44,6 +44,8 @@ async def test_all_commands(start_node, encoding):
             assert chat.contents == contents and chat.events[-1].position == places[-1]
         page = await one.history("chat:1", since=places[0], limit=2)
         assert [each.content for each in page.publications] == contents[1:3] and page.position == places[-1]
+        pages = [[each.offset for each in page.publications] async for page in one.pages("chat:1", limit=3)]
+        assert pages == [[1, 2, 3], [4]] and not [page async for page in one.pages("chat:1", since=places[-1])]
         newest = await one.history("chat:1", limit=1, reverse=True)
         assert [each.offset for each in newest.publications] == [4]
         assert await one.publish("news", None, echo=False) is None
@@ -179,6 +181,29 @@ async def test_who_takes_events_slowly_gets_all_of_a_history_and_is_told_what_el
                 assert isinstance(event, Subscribed) and event.outcome == "recovered"
         assert got == list(range(100))
         assert [await anext(news) for _ in range(9)] == [*map(Message, range(8)), Dropped(92)]
+
+
+async def test_who_is_left_and_resumed_again_and_again_misses_nothing(redis, start_node):
+    node = start_node(redis__url=redis.url, **CONFIG)
+    async with client(node, queue=2) as one, client(node) as other, one.subscribe("chat:1") as chat:
+        await anext(chat)
+
+        async def publish():
+            for first in range(0, 300, 10):
+                await asyncio.gather(*(other.publish("chat:1", first + number) for number in range(10)))
+
+        publishing = asyncio.create_task(publish())
+        got, outcomes = [], []
+        while len(got) < 300:
+            event = await anext(chat)
+            if isinstance(event, Message):
+                got.append(event.content)
+                # Others have their turn.
+                await asyncio.sleep(0.001)
+            else:
+                outcomes.append(event.outcome)
+        await publishing
+        assert got == list(range(300)) and len(outcomes) > 10 and set(outcomes) == {"recovered"}
 
 
 async def test_a_node_that_is_silent_for_two_heartbeats_is_dead(start_node, start_proxy):

@@ -196,6 +196,19 @@ class Client:
         publications = [Publication(each["offset"], each["content"]) for each in answer["publications"]]
         return Page(Position(answer["epoch"], answer["offset"]), publications)
 
+    async def pages(self, channel: str, *, since: Position | None = None, limit: int = 100) -> AsyncIterator[Page]:
+        """The whole history, page by page, behind `since` or from the oldest one kept, up to the newest.
+
+        If a page's epoch is another than that of `since`, `since` counted for nothing; if its first offset is beyond the one
+        after `since`, what lies between is not kept any more.
+        """
+        while (page := await self.history(channel, since=since, limit=limit)).publications:
+            yield page
+            last = page.publications[-1].offset
+            if last >= page.position.offset:
+                return
+            since = page.position.at(last)
+
     async def presence(self, channel: str, *, limit: int = 100, after: ConnectionId | None = None) -> Members:
         """Who is on `channel`, behind the connection `after`."""
         begin = {} if after is None else {"after": after}
