@@ -261,7 +261,7 @@ const ignore = () => {};
 function check(urls: string[], settings: object): void {
   const wrong = urls.find((url) => !/^wss?:\/\/[^@/?#]+([/?][^#]*)?$/.test(url));
   if (wrong !== undefined || !urls.length) {
-    throw new FanwireError("bad_options", `${JSON.stringify(wrong)} is no URL of a node, such as wss://example.com/ without a login`);
+    throw new FanwireError("bad_options", `${JSON.stringify(wrong?.replace(/\/\/.*@/, "//***@"))} is no URL of a node, such as wss://example.com/ without a login`);
   }
   for (const [name, value] of Object.entries(settings)) {
     if (value === undefined && name !== "token") throw new FanwireError("bad_options", `the option ${name} is needed here`);

@@ -5,7 +5,6 @@ import type { Incoming, Welcome } from "./wire.js";
 /** As much of the interface of browsers' `WebSocket` as is needed; the class of the npm package `ws` has it, too. */
 export interface Socket {
   binaryType: string;
-  readonly protocol: string;
   onopen: ((event: any) => any) | null;
   onmessage: ((event: any) => any) | null;
   onerror: ((event: any) => any) | null;
@@ -69,18 +68,15 @@ export class Connection {
   #attach(socket: Socket): void {
     let why = "without a Close frame";
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#open(socket.protocol);
+    socket.onopen = () => this.#open();
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onerror = ({ message }) => (why = message || why);
     socket.onclose = ({ code, reason }) => this.#end(reason || (code === 1006 ? why : ""), code);
     this.#socket = socket;
   }
 
-  #open(protocol: string): void {
+  #open(): void {
     this.opened = true;
-    if (protocol !== this.settings.codec.protocol) {
-      return this.#fail(new FanwireError("not_understood", `not understood: subprotocol ${JSON.stringify(protocol)}`));
-    }
     if (this.#awaits.has("auth")) this.#say({ type: "auth", id: AUTH, token: this.token });
   }
 

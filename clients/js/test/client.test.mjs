@@ -1,7 +1,7 @@
 // The client with real nodes, and a proxy between them that fails.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import WebSocket from "ws";
+import WebSocket, { WebSocketServer } from "ws";
 import { pages } from "../dist/history.js";
 import { connect } from "../dist/index.js";
 import { msgpack } from "../dist/msgpack.js";
@@ -261,6 +261,24 @@ async function serves({ internal }) {
   const metrics = await (await fetch(`http://127.0.0.1:${internal}/metrics`)).text();
   return /^fanwire_connections(\{[^}]*\})? [1-9]/m.test(metrics);
 }
+
+test("a server that doesn't speak the protocol is left for good", async (t) => {
+  for (const [message, reason] of [
+    ["garbage", /not understood: SyntaxError/],
+    ["null", /not understood: TypeError/],
+  ]) {
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+    t.after(() => server.close());
+    server.on("connection", (socket) => socket.send(message));
+    await new Promise((resolve) => server.once("listening", resolve));
+    const one = client(t, `ws://127.0.0.1:${server.address().port}/`);
+    const events = [];
+    one.on((event) => events.push(event));
+    await until(() => events.length, "the end");
+    assert.deepEqual([events[0].type, events[0].error.code], ["closed", "not_understood"]);
+    assert.match(events[0].error.message, reason);
+  }
+});
 
 test("whom the operator wants gone does not come back", async (t) => {
   const node = await startNode(t, CONFIG);

@@ -17,7 +17,7 @@ import { pages } from "fanwire/history";
 import { msgpack } from "fanwire/msgpack";
 import { watchMembers } from "fanwire/presence";
 
-const webSocket = class { binaryType = ""; protocol = ""; onopen = null; onmessage = null; onerror = null; onclose = null; send() {} close() {} };
+const webSocket = class { binaryType = ""; onopen = null; onmessage = null; onerror = null; onclose = null; send() {} close() {} };
 const client = connect(["ws://127.0.0.1:1/"], { webSocket, codec: msgpack, token: async () => "x" });
 const stop: () => void = client.on((event: ClientEvent) => event.type === "closed" && event.error.closeCode);
 const chat = client.subscribe("chat:1", undefined, { since: { epoch: "a", offset: 1 } });

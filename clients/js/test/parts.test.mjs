@@ -134,7 +134,7 @@ test("options that can't work are named", () => {
   for (const [urls, options, message] of [
     [[], {}, /no URL/],
     ["http://localhost/", {}, /"http:\/\/localhost\/" is no URL/],
-    ["ws://me:secret@localhost/", {}, /without a login/],
+    ["ws://me:secret@localhost/", {}, /^"ws:\/\/\*\*\*@localhost\/" is no URL .* without a login/],
     ["ws://localhost/", { queue: 0 }, /queue is 0; expected a number above 0/],
     ["ws://localhost/", { answerTimeout: "1" - "x" }, /answerTimeout is NaN/],
     ["ws://localhost/", { webSocket: undefined }, /option webSocket is needed/],

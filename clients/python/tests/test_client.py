@@ -5,12 +5,14 @@ import json
 import urllib.request
 
 import pytest
-from clients import client, listening, url_of
+from clients import QUICK, client, listening, url_of
 from fanwire import (
     Broadcast, Closed, Connected, Disconnected, Dropped, FanwireError, Join, Leave, Message, Options, Subscribed, connect,
 )  # fmt: skip
 from harness.ports import free_port
+from websockets.asyncio.server import serve
 
+WELCOME = '{"type":"welcome","connection":[1,1],"node":1,"version":"1","heartbeat":20}'
 CONFIG = {
     "namespaces__chat__history__size": 1000,
     "namespaces__short__history__size": 5,
@@ -233,6 +235,31 @@ async def test_the_next_url_is_taken_when_a_node_goes(start_node):
         assert events[0].error.close_code == 1012 and one.welcome.node != welcome.node
 
 
+@pytest.mark.parametrize(
+    "subprotocol, messages, reason",
+    [
+        (None, [], "the server speaks None"),
+        ("fanwire.v1.json", ["garbage"], "can't be understood"),
+        ("fanwire.v1.json", ["[]"], "no event"),
+        ("fanwire.v1.json", ['{"type":"welcome"}'], "broken welcome"),
+        ("fanwire.v1.json", [WELCOME, '{"type":"message","channel":"news"}'], "broken message"),
+    ],
+)
+async def test_a_server_that_does_not_speak_the_protocol_is_left_for_good(subprotocol, messages, reason):
+    async def serve_one(socket):
+        for message in messages:
+            await socket.send(message)
+        await socket.wait_closed()
+
+    async with serve(serve_one, "127.0.0.1", 0, subprotocols=subprotocol and [subprotocol], select_subprotocol=None if subprotocol else lambda *_: None) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}/", QUICK) as one:
+            with pytest.raises(FanwireError) as failed:
+                async for _ in one.subscribe("news"):
+                    pass
+            assert failed.value.code == "not_understood" and reason in failed.value.message
+
+
 async def test_whom_the_operator_wants_gone_does_not_come_back(start_node):
     node = start_node(**CONFIG)
     async with client(node) as one:
@@ -282,7 +309,7 @@ async def test_a_broker_that_was_away_is_told_as_gap_and_as_lost_where_it_has_fo
     [
         ([], {}, "none is no URL"),
         ("http://localhost/", {}, "'http://localhost/' is no URL"),
-        ("ws://me:secret@localhost/", {}, "without a login"),
+        ("ws://me:secret@localhost/", {}, "'ws://***@localhost/' is no URL of a node, such as wss://example.com/ without a login"),
         ("ws://localhost/", {"queue": 0}, "queue is 0; expected a number above 0"),
         ("ws://localhost/", {"encoding": "xml"}, 'encoding is \'xml\'; expected "json" or "msgpack"'),
     ],

@@ -1,7 +1,7 @@
 """A client of Fanwire: see README.md."""
 
 from .broadcasts import Broadcasts
-from .client import Client, Members, Page, PresenceStats, Publication, connect
+from .client import Client, connect
 from .error import FanwireError
 from .event import (
     Broadcast, BroadcastEvent, ChannelEvent, ClientEvent, Closed, Connected, ConnectionId, Disconnected, Dropped, Gap,
@@ -9,6 +9,7 @@ from .event import (
 )  # fmt: skip
 from .options import Options, Token
 from .position import Position
+from .results import Members, Page, PresenceStats, Publication
 from .subscription import Subscription
 from .track import Outcome
 

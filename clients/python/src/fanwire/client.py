@@ -7,7 +7,6 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,44 +20,13 @@ from .event import (
 from .link import Link
 from .options import Options
 from .position import Position, place_of
+from .results import Members, Page, PresenceStats, Publication
 from .subscription import Subscription
 from .tracked import Answer
 
 _log = logging.getLogger("fanwire")
 _URL = re.compile(r"wss?://[^@/?#]+([/?][^#]*)?")
 _ABSENT: Any = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A publication in a channel's history."""
-
-    offset: int
-    content: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a history; `position` is the newest place, whose epoch is that of all publications."""
-
-    position: Position
-    publications: list[Publication]
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """Who is on a channel, in the order of connections; with `more` there are others behind the last one."""
-
-    members: list[Member]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceStats:
-    """How many connections are on a channel, and of how many users."""
-
-    connections: int
-    users: int
 
 
 def connect(urls: str | Sequence[str], options: Options = Options()) -> Client:
@@ -75,7 +43,7 @@ class Client:
     def __init__(self, urls: list[str], options: Options):
         wrong = [url for url in urls if not _URL.fullmatch(url)]
         if wrong or not urls:
-            shown = repr(wrong[0]) if wrong else "none"
+            shown = repr(re.sub("//.*@", "//***@", wrong[0])) if wrong else "none"
             raise FanwireError("bad_options", f"{shown} is no URL of a node, such as wss://example.com/ without a login")
         self._options = options
         self._codec = codec_of(options.encoding)

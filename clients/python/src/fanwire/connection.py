@@ -102,6 +102,8 @@ class Connection:
 @asynccontextmanager
 async def open_connection(url: str, options: Options, codec: Codec, token: str | None) -> AsyncIterator[Connection]:
     """A connection to `url` whose welcome has been read; it is closed in the end."""
+    # A query may be a secret.
+    shown = url.partition("?")[0]
     try:
         async with asyncio.timeout(options.connect_timeout):
             socket = await connect(url, **_settings(options, codec, token))
@@ -113,9 +115,9 @@ async def open_connection(url: str, options: Options, codec: Codec, token: str |
     except ConnectionClosed as error:
         raise closed(error) from None
     except (OSError, EOFError, InvalidMessage, ProxyError) as error:
-        raise FanwireError("disconnected", f"{url} can't be reached: {error}", close_code=1006) from error
+        raise FanwireError("disconnected", f"{shown} can't be reached: {error}", close_code=1006) from error
     except InvalidHandshake as error:
-        raise FanwireError("not_understood", f"{url} doesn't speak the protocol: {error}") from error
+        raise FanwireError("not_understood", f"{shown} doesn't speak the protocol: {error}") from error
     try:
         yield Connection(socket, codec, welcome)
     finally:
@@ -137,14 +139,23 @@ def _settings(options: Options, codec: Codec, token: str | None) -> dict[str, An
 
 async def _welcome(socket: ClientConnection, codec: Codec) -> Welcome:
     try:
+        if socket.subprotocol != codec.subprotocol:
+            raise FanwireError("not_understood", f"the server speaks {socket.subprotocol!r}, not {codec.subprotocol!r}")
         while (event := decode(codec, await socket.recv()))["type"] != "welcome":
             pass
+        return _read_welcome(event)
     except BaseException:
         socket.transport.abort()
         raise
-    node, sequence = event["connection"]
-    place = place_of(event["broadcast"]) if "broadcast" in event else None
-    return Welcome((node, sequence), event["node"], event["version"], event["heartbeat"], place)
+
+
+def _read_welcome(event: dict[str, Any]) -> Welcome:
+    try:
+        node, sequence = event["connection"]
+        place = place_of(event["broadcast"]) if "broadcast" in event else None
+        return Welcome((node, sequence), event["node"], event["version"], float(event["heartbeat"]), place)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FanwireError("not_understood", f"the node sent a broken welcome: {error!r}") from error
 
 
 def decode(codec: Codec, message: str | bytes) -> dict[str, Any]:

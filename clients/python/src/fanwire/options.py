@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from .codec import Encoding
 from .error import FanwireError
@@ -19,7 +19,7 @@ class Options:
 
     #: A function is asked before each connection and before the token ends; with it a connection goes on past the end of
     #: its token, and one that ended with it is made again.
-    token: Token | None = None
+    token: Token | None = field(default=None, repr=False)
     #: "json", or "msgpack" with the package of that name installed.
     encoding: Encoding = "json"
     #: Whom to trust with wss://; the system's authorities unless set.
@@ -44,7 +44,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.encoding not in ("json", "msgpack"):
             raise FanwireError("bad_options", f'encoding is {self.encoding!r}; expected "json" or "msgpack"')
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, int | float) and not value > 0:
-                raise FanwireError("bad_options", f"{field.name} is {value}; expected a number above 0")
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(option.default, int | float) and not value > 0:
+                raise FanwireError("bad_options", f"{option.name} is {value}; expected a number above 0")
