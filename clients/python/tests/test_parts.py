@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import pytest
-from fanwire import Dropped, Position
+from fanwire import Dropped, FanwireError, Position
 from fanwire.backoff import Backoff
 from fanwire.codec import Json
 from fanwire.retry import Pace, after_close, after_refusal
@@ -12,6 +14,7 @@ from fanwire.stream import Stream
 from fanwire.tokens import expiry, renewal
 from fanwire.track import Track
 
+ROOT = Path(__file__).resolve().parents[3]
 BACKOFF, SOON, TOO_SLOW = Pace(), Pace(soon=True), Pace(least=1.0)
 
 
@@ -74,6 +77,34 @@ def test_refused_upgrades(status, retry_after, expected):
 
 def test_a_refused_token_may_be_replaced():
     assert after_refusal(401, None, renewable=True) == BACKOFF
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of the protocol."""
+    section = (ROOT / "crates" / "protocol" / "README.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip(" `") for cell in cells] for cells in lines[2:]]
+
+
+def test_every_error_code_of_the_protocol_is_known():
+    source = (ROOT / "clients" / "js" / "src" / "error.ts").read_text()
+    codes = rows("Error codes")
+    assert len(codes) > 10
+    for code, _, done, _ in codes:
+        assert FanwireError(code, "").maybe_done == (done == "perhaps"), code
+        assert f'"{code}"' in source, code
+    assert FanwireError("a_newer_one", "").maybe_done
+
+
+def test_every_close_code_of_the_protocol_is_judged_as_it_says():
+    source = (ROOT / "clients" / "js" / "src" / "retry.ts").read_text()
+    codes = rows("Close codes")
+    assert len(codes) > 10
+    for code, _, _, advice in codes:
+        # "As above": 1013 has two reasons.
+        is_final = "don't connect again" in advice or "as the client wishes" in advice
+        assert (after_close(int(code), renewable=True) is None) == is_final, code
+        assert not is_final or re.search(rf"FINAL = .*\b{code}\b", source), code
 
 
 OWN, LATER, OTHER = Position("a", 5), Position("a", 9), Position("b", 5)

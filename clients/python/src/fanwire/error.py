@@ -12,7 +12,8 @@ _FINAL = {
 }  # fmt: skip
 # Codes, of nodes and of this client, for what certainly hasn't been carried out either.
 _NOT_DONE = {
-    "rate_limited", "user_limit", "not_subscribed", "already_subscribed", "broker_unavailable",
+    "rate_limited", "user_limit", "user_limit_everywhere", "not_subscribed", "already_subscribed",
+    "broker_unavailable",
     "not_connected", "closed", "too_many_commands", "bad_options", "token",
 }  # fmt: skip
 
