@@ -6,6 +6,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// The longest text that may stand as an `id`, in bytes.
 pub const MAX_ID_LENGTH: usize = 64;
@@ -82,14 +83,14 @@ impl IdempotencyKey {
     }
 }
 
-/// What a client authenticates itself with. It is never shown.
+/// What a client authenticates itself with. It is never shown, and wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Box<str>);
+pub struct Token(Zeroizing<Box<str>>);
 
 impl Token {
     /// The token that is `text`.
     pub fn new(text: &str) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The token as text.

@@ -35,6 +35,11 @@ impl ClientFiles {
 
     /// Reads the files.
     pub fn load(&self) -> Result<TlsConnector, InvalidTls> {
+        self.config().map(|config| TlsConnector::from(Arc::new(config)))
+    }
+
+    /// Reads the files, for whoever has a connector of their own.
+    pub fn config(&self) -> Result<ClientConfig, InvalidTls> {
         let authorities = match &self.ca {
             Some(path) => pem::authorities(path)?,
             None => system_authorities()?,
@@ -46,18 +51,18 @@ impl ClientFiles {
     /// as a health check.
     pub fn load_trusting_all(&self) -> Result<TlsConnector, InvalidTls> {
         let anyone = Arc::new(Anyone(ring::default_provider()));
-        self.identified(builder()?.dangerous().with_custom_certificate_verifier(anyone))
+        let config = self.identified(builder()?.dangerous().with_custom_certificate_verifier(anyone))?;
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    fn identified(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<TlsConnector, InvalidTls> {
-        let config = match (&self.cert, &self.key) {
-            (None, None) => builder.with_no_client_auth(),
+    fn identified(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, InvalidTls> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(builder.with_no_client_auth()),
             (Some(cert), Some(key)) => builder
-                .with_client_auth_cert(pem::certificates(cert)?, pem::private_key(key)?)
-                .map_err(|error| InvalidTls::pair(&error))?,
-            _ => return Err(InvalidTls::Half),
-        };
-        Ok(TlsConnector::from(Arc::new(config)))
+                .with_client_auth_cert(pem::certificates(cert)?, pem::private_key(key)?.clone_key())
+                .map_err(|error| InvalidTls::pair(&error)),
+            _ => Err(InvalidTls::Half),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `pem` | files in PEM |
+//! | [`secret_file`] | files with secrets |
 //! | `facts` | what a certificate says of itself |
 //! | [`client`] | the end that connects: whom it trusts, and the certificate that it shows |
 //! | [`server`] | the end that is connected to: its certificates by name, versions, whose clients it takes |
@@ -17,6 +18,7 @@ mod facts;
 mod invalid;
 mod pem;
 pub mod reason;
+pub mod secret_file;
 pub mod server;
 
 pub use client::ClientFiles;

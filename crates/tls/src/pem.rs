@@ -1,6 +1,6 @@
 //! Files in PEM.
 
-use crate::InvalidTls;
+use crate::{InvalidTls, secret_file};
 use std::path::Path;
 use tokio_rustls::rustls::{
     RootCertStore,
@@ -9,6 +9,7 @@ use tokio_rustls::rustls::{
         pem::{self, PemObject},
     },
 };
+use zeroize::Zeroizing;
 
 /// All certificates in a file; at least one.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
@@ -17,9 +18,14 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     if found.is_empty() { Err(InvalidTls::file(path, "holds no certificate in PEM")) } else { Ok(found) }
 }
 
+/// The longest file of a private key, in bytes.
+const MAX_KEY: usize = 64 * 1024;
+
 /// The first private key in a file.
-pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, InvalidTls> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, error, "a private key in PEM"))
+pub(crate) fn private_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, InvalidTls> {
+    let wrong = |error| unreadable(path, error, "a private key in PEM");
+    let text = secret_file::read(path, MAX_KEY).map_err(|error| wrong(pem::Error::Io(error)))?;
+    PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(wrong)
 }
 
 /// The authorities in a file.

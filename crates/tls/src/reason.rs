@@ -24,7 +24,8 @@ impl Hints {
         }
     }
 
-    fn reason(&self, error: &rustls::Error) -> String {
+    /// What went wrong with TLS.
+    pub fn reason(&self, error: &rustls::Error) -> String {
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         match error {
             InvalidCertificate(wrong) => self.certificate(wrong),

@@ -4,7 +4,7 @@ use crate::{Facts, InvalidTls, by_name::ByName, pem};
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 use tokio_rustls::rustls::{
     ConfigBuilder, Error, InconsistentKeys, ServerConfig, SupportedProtocolVersion, WantsVerifier,
-    crypto::{CryptoProvider, ring},
+    crypto::ring,
     pki_types::CertificateDer,
     server::{NoServerSessionStorage, WantsServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
@@ -84,7 +84,7 @@ impl ServerFiles {
     /// and the authorities that are in force.
     pub fn load(&self, now: SystemTime) -> Result<ServerSide, InvalidTls> {
         let provider = Arc::new(ring::default_provider());
-        let loaded: Vec<_> = self.pairs.iter().map(|pair| pair.load(&provider, now)).collect::<Result<_, _>>()?;
+        let loaded: Vec<_> = self.pairs.iter().map(|pair| pair.load(now)).collect::<Result<_, _>>()?;
         if loaded.is_empty() {
             return Err(InvalidTls::NoCertificate);
         }
@@ -104,10 +104,12 @@ impl ServerFiles {
 }
 
 impl Pair {
-    fn load(&self, provider: &CryptoProvider, now: SystemTime) -> Result<(Facts, Arc<CertifiedKey>), InvalidTls> {
+    fn load(&self, now: SystemTime) -> Result<(Facts, Arc<CertifiedKey>), InvalidTls> {
         let chain = pem::certificates(&self.cert)?;
         let facts = self.facts(&chain, now)?;
-        let key = provider.key_provider.load_private_key(pem::private_key(&self.key)?).map_err(|_| {
+        let key = pem::private_key(&self.key)?;
+        // By reference, for what rustls is given it doesn't wipe.
+        let key = ring::sign::any_supported_type(&key).map_err(|_| {
             InvalidTls::file(
                 &self.key,
                 "holds no key that can be used: RSA of 2048 to 8192 bits, ECDSA (P-256, P-384), Ed25519",

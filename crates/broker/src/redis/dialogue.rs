@@ -122,6 +122,6 @@ async fn auth(endpoint: &Endpoint) -> Result<Option<Cmd>, String> {
     if let Some(user) = endpoint.login.username() {
         command.arg(user);
     }
-    command.arg(password);
+    command.arg(password.as_str());
     Ok(Some(command))
 }

@@ -4,6 +4,7 @@ use crate::redis::{secret::Secret, settings::InvalidRedisConfig};
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use std::{fmt, path::PathBuf, time::Duration};
 use tokio_rustls::rustls::pki_types::ServerName;
+use zeroize::Zeroizing;
 
 /// A checked address with what it takes to log in.
 #[derive(Clone)]
@@ -98,8 +99,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// Why the file that has it can't be used.
-    pub(super) async fn password(&self) -> Result<Option<String>, String> {
-        let Some(secret) = self.secret.clone() else { return Ok(self.login.password().map(str::to_owned)) };
+    pub(super) async fn password(&self) -> Result<Option<Zeroizing<String>>, String> {
+        let owned = |password: &str| Zeroizing::new(password.to_owned());
+        let Some(secret) = self.secret.clone() else { return Ok(self.login.password().map(owned)) };
         match tokio::task::spawn_blocking(move || secret.read()).await {
             Ok(read) => read.map(Some).map_err(|error| error.to_string()),
             Err(failure) => Err(format!("can't read the password: {failure}")),

@@ -1,16 +1,16 @@
 //! A password in a file, as orchestrators hand secrets over.
 
 use crate::redis::settings::InvalidRedisConfig;
+use fanwire_tls::secret_file;
 use std::{
-    fmt,
-    fs::File,
-    io::Read,
+    fmt, io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
+use zeroize::Zeroizing;
 
 /// The longest password, in bytes.
-const MAX_LENGTH: u64 = 4096;
+const MAX_LENGTH: usize = 4096;
 
 /// A file that holds a password and perhaps a line break behind it. It is read anew for each login, so that it can be
 /// renewed while a node runs. Clones know of each other what they read.
@@ -18,7 +18,7 @@ const MAX_LENGTH: u64 = 4096;
 pub(super) struct Secret {
     path: Arc<Path>,
     /// What was read last, lest it be shown.
-    last: Arc<Mutex<String>>,
+    last: Arc<Mutex<Zeroizing<String>>>,
 }
 
 impl Secret {
@@ -31,7 +31,7 @@ impl Secret {
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub(super) fn read(&self) -> Result<String, InvalidRedisConfig> {
+    pub(super) fn read(&self) -> Result<Zeroizing<String>, InvalidRedisConfig> {
         let password = self
             .parse()
             .map_err(|reason| InvalidRedisConfig::PasswordFile { path: self.path.display().to_string(), reason })?;
@@ -39,19 +39,17 @@ impl Secret {
         Ok(password)
     }
 
-    fn parse(&self) -> Result<String, String> {
-        let mut bytes = Vec::new();
-        let file = File::open(&self.path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut bytes));
-        file.map_err(|error| format!("can't be read: {error}"))?;
-        if bytes.len() as u64 > MAX_LENGTH {
-            return Err(format!("is longer than {MAX_LENGTH} bytes; expected a password and nothing else"));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8; expected a password".to_owned())?;
-        let password = text.strip_suffix('\n').unwrap_or(&text);
+    fn parse(&self) -> Result<Zeroizing<String>, String> {
+        let bytes = secret_file::read(&self.path, MAX_LENGTH).map_err(|error| match error.kind() {
+            io::ErrorKind::Other => format!("is longer than {MAX_LENGTH} bytes; expected a password and nothing else"),
+            _ => format!("can't be read: {error}"),
+        })?;
+        let text = str::from_utf8(&bytes).map_err(|_| "is not UTF-8; expected a password".to_owned())?;
+        let password = text.strip_suffix('\n').unwrap_or(text);
         match password.strip_suffix('\r').unwrap_or(password) {
             "" => Err("is empty; expected a password".to_owned()),
             lines if lines.contains('\n') => Err("has several lines; expected a password and nothing else".to_owned()),
-            password => Ok(password.to_owned()),
+            password => Ok(Zeroizing::new(password.to_owned())),
         }
     }
 
@@ -75,7 +73,7 @@ mod tests {
     use std::fs;
 
     /// What is read of a file that holds `bytes`.
-    fn read(bytes: &[u8]) -> Result<String, String> {
+    fn read(bytes: &[u8]) -> Result<Zeroizing<String>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), bytes).unwrap();
         Secret::new(file.path()).read().map_err(|error| error.to_string())
@@ -84,9 +82,9 @@ mod tests {
     #[test]
     fn a_line_break_at_the_end_is_none_of_the_password() {
         for bytes in ["hunter2", "hunter2\n", "hunter2\r\n"] {
-            assert_eq!(read(bytes.as_bytes()).unwrap(), "hunter2");
+            assert_eq!(*read(bytes.as_bytes()).unwrap(), "hunter2");
         }
-        assert_eq!(read(" a b ".as_bytes()).unwrap(), " a b ");
+        assert_eq!(*read(" a b ".as_bytes()).unwrap(), " a b ");
     }
 
     #[test]
@@ -111,7 +109,7 @@ mod tests {
         let secret = Secret::new(file.path());
         for password in ["hunter2", "hunter3"] {
             fs::write(file.path(), password).unwrap();
-            assert_eq!(secret.clone().read().unwrap(), password);
+            assert_eq!(*secret.clone().read().unwrap(), password);
             assert_eq!(secret.scrub(format!("args: '{password}'")), "args: '***'");
         }
         assert!(!format!("{secret:?}").contains("hunter"));
