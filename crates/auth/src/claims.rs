@@ -13,7 +13,7 @@ pub const MAX_INFO: usize = 1024;
 pub const MAX_TOKEN_ID: usize = 128;
 
 /// What a node expects of all tokens.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     /// For whom they are made: one of `aud` must be among these. Empty: a token that names an audience is refused, for
     /// it is meant for somebody else.
@@ -22,6 +22,16 @@ pub struct Expectations {
     pub issuers: Vec<String>,
     /// By how much the clocks of nodes and issuers may differ.
     pub leeway: Duration,
+    /// How long from now on they may hold at most.
+    pub lifetime: Duration,
+}
+
+impl Default for Expectations {
+    /// Nothing in particular.
+    fn default() -> Self {
+        let (audiences, issuers) = (Vec::new(), Vec::new());
+        Self { audiences, issuers, leeway: Duration::ZERO, lifetime: Duration::MAX }
+    }
 }
 
 /// The claims of a token (RFC 7519, section 4.1), and ours. Others are of no concern.
@@ -86,7 +96,7 @@ impl Claims {
     ///
     /// Which of them does not hold.
     pub(crate) fn grant(self, expected: &Expectations, now: Duration) -> Result<Grant, InvalidToken> {
-        let lasts = self.lasts(expected.leeway.as_secs_f64(), now.as_secs_f64())?;
+        let lasts = self.lasts(expected, now.as_secs_f64())?;
         self.check_audience(&expected.audiences)?;
         let issued_by_one = self.iss.as_ref().is_some_and(|issuer| expected.issuers.contains(issuer));
         if !expected.issuers.is_empty() && !issued_by_one {
@@ -103,7 +113,8 @@ impl Claims {
     }
 
     /// How much longer it holds.
-    fn lasts(&self, leeway: f64, now: f64) -> Result<Duration, InvalidToken> {
+    fn lasts(&self, expected: &Expectations, now: f64) -> Result<Duration, InvalidToken> {
+        let (leeway, lifetime) = (expected.leeway.as_secs_f64(), expected.lifetime.as_secs_f64());
         let Some(Seconds(expires)) = self.exp else { return Err(InvalidToken::NoEnd) };
         let in_future = |time: Option<Seconds>| time.is_some_and(|Seconds(time)| time > now + leeway);
         if in_future(self.nbf) || in_future(self.iat) {
@@ -113,8 +124,10 @@ impl Claims {
         if left <= 0.0 {
             return Err(InvalidToken::Expired);
         }
-        // Longer than any process runs, where seconds are too many for a duration.
-        Ok(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
+        if left > lifetime + 2.0 * leeway {
+            return Err(InvalidToken::TooLong);
+        }
+        Duration::try_from_secs_f64(left).map_err(|_| InvalidToken::TooLong)
     }
 
     fn check_audience(&self, audiences: &[String]) -> Result<(), InvalidToken> {
@@ -154,6 +167,7 @@ mod tests {
             audiences: vec!["fanwire".to_owned(), "other".to_owned()],
             issuers: vec!["issuer".to_owned()],
             leeway: Duration::from_secs(10),
+            ..Expectations::default()
         };
         let claims: Claims = serde_json::from_value(claims).unwrap();
         claims.grant(&expected, NOW)
@@ -182,11 +196,28 @@ mod tests {
         assert_eq!(with(&json!({ "exp": 999_990.5 })).unwrap().lasts, Duration::from_millis(500));
         assert_eq!(with(&json!({ "exp": 999_990 })), Err(InvalidToken::Expired));
         assert_eq!(with(&json!({ "exp": -1e300 })), Err(InvalidToken::Expired));
-        assert_eq!(with(&json!({ "exp": 1e300 })).unwrap().lasts, Duration::MAX);
+        assert_eq!(with(&json!({ "exp": 1e300 })), Err(InvalidToken::TooLong));
         assert_eq!(with(&json!({ "exp": null })), Err(InvalidToken::NoEnd));
         for time in ["nbf", "iat"] {
             assert!(with(&json!({ time: 1_000_010 })).is_ok());
             assert_eq!(with(&json!({ time: 1_000_011 })), Err(InvalidToken::NotYet));
+        }
+    }
+
+    #[test]
+    fn no_token_lasts_longer_than_it_may() {
+        let expected = Expectations {
+            leeway: Duration::from_secs(10),
+            lifetime: Duration::from_secs(100),
+            ..Expectations::default()
+        };
+        let lasts = |exp: f64| {
+            let claims: Claims = serde_json::from_value(json!({ "exp": exp })).unwrap();
+            claims.grant(&expected, NOW).map(|grant| grant.lasts)
+        };
+        assert_eq!(lasts(1_000_110.0), Ok(Duration::from_secs(120)));
+        for exp in [1_000_111.0, 1e300] {
+            assert_eq!(lasts(exp), Err(InvalidToken::TooLong));
         }
     }
 

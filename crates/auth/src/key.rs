@@ -3,19 +3,21 @@
 //! A token names its algorithm itself. Were that believed, the public half of a key pair would do as a shared secret. So
 //! each key has its algorithm, and a token that names another is refused.
 
+use fanwire_tls::secret_file;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// The longest name of a key, in bytes.
 pub const MAX_ID: usize = 200;
 
 /// The longest file of a key, in bytes.
-const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: usize = 64 * 1024;
 
 /// The least length of an RSA key in DER: of 2048 bits.
 const MIN_RSA: usize = 256;
@@ -99,8 +101,7 @@ impl FromStr for KeySource {
         if id.is_empty() || id.len() > MAX_ID || file.is_empty() {
             return Err(source());
         }
-        let known = ALGORITHMS.into_iter().find(|(name, _)| *name == algorithm);
-        let (_, algorithm) = known.ok_or_else(|| InvalidKey::Algorithm(algorithm.to_owned()))?;
+        let algorithm = algorithm_called(algorithm).ok_or_else(|| InvalidKey::Algorithm(algorithm.to_owned()))?;
         Ok(Self { id: id.to_owned(), algorithm, file: file.into() })
     }
 }
@@ -114,6 +115,11 @@ impl KeySource {
     /// The name by which tokens know the key.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Where it is.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Reads what verifies: the secret, or the public key in PEM.
@@ -206,6 +212,11 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// The algorithm with this name.
+pub(crate) fn algorithm_called(name: &str) -> Option<Algorithm> {
+    ALGORITHMS.into_iter().find(|(known, _)| *known == name).map(|(_, algorithm)| algorithm)
+}
+
 /// Which kind of key an algorithm wants.
 pub(crate) fn family(algorithm: Algorithm) -> AlgorithmFamily {
     match algorithm {
@@ -217,7 +228,7 @@ pub(crate) fn family(algorithm: Algorithm) -> AlgorithmFamily {
 }
 
 /// What keeps a public key of the right kind from being used with `algorithm`.
-fn misfit(algorithm: Algorithm, key: &[u8]) -> Option<&'static str> {
+pub(crate) fn misfit(algorithm: Algorithm, key: &[u8]) -> Option<&'static str> {
     let fits = match algorithm {
         Algorithm::ES256 => key.len() == 65,
         Algorithm::ES384 => key.len() == 97,
@@ -232,13 +243,9 @@ fn misfit(algorithm: Algorithm, key: &[u8]) -> Option<&'static str> {
     (!fits).then_some(wrong)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, InvalidKey> {
+fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
     let failed = |error| InvalidKey::File { file: file.display().to_string(), error };
-    let length = fs::metadata(file).map_err(failed)?.len();
-    if length > MAX_FILE {
-        return Err(failed(io::Error::other(format!("{length} bytes are too many for a key, at most {MAX_FILE}"))));
-    }
-    fs::read(file).map_err(failed)
+    secret_file::read(file, MAX_FILE).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a token to a grant.
 
-use crate::{Expectations, Grant, InvalidKey, KeySource, claims::Claims, key::VerifyingKey, provider};
+use crate::{Expectations, Grant, InvalidKey, KeySource, PublishedKeys, claims::Claims, key::VerifyingKey, provider};
 use jsonwebtoken::{
     Algorithm, Header, Validation, decode, decode_header,
     errors::{Error, ErrorKind},
@@ -8,14 +8,19 @@ use jsonwebtoken::{
 use std::{
     collections::HashSet,
     fmt,
-    sync::Arc,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     thread::available_parallelism,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use zeroize::Zeroizing;
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
+
+/// How long a token may wait for a thread that verifies it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a token grants nothing. What is told does not depend on which keys there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +40,12 @@ pub enum InvalidToken {
     /// `exp` is past.
     #[error("it has expired")]
     Expired,
+    /// `exp` is too far away.
+    #[error("it lasts longer than a token may here (auth.lifetime)")]
+    TooLong,
+    /// Somebody has said that it holds no longer. Whoever keeps that says so.
+    #[error("it was revoked")]
+    Revoked,
     /// It has no `exp`.
     #[error("it has no end: exp is missing")]
     NoEnd,
@@ -57,12 +68,14 @@ pub enum InvalidToken {
 
 impl InvalidToken {
     /// Every value of [`Self::label`].
-    pub const LABELS: [&str; 11] = [
+    pub const LABELS: [&str; 13] = [
         "malformed",
         "unknown_key",
         "algorithm",
         "signature",
         "expired",
+        "too_long",
+        "revoked",
         "no_end",
         "not_yet",
         "audience",
@@ -83,6 +96,8 @@ impl InvalidToken {
             Self::Algorithm => "algorithm",
             Self::Signature => "signature",
             Self::Expired => "expired",
+            Self::TooLong => "too_long",
+            Self::Revoked => "revoked",
             Self::NoEnd => "no_end",
             Self::NotYet => "not_yet",
             Self::Audience => "audience",
@@ -96,11 +111,16 @@ impl InvalidToken {
 /// Verifies tokens.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: Vec<VerifyingKey>,
+    sources: Vec<KeySource>,
+    /// The keys at `sources`.
+    keys: Mutex<Keys>,
+    published: Option<Arc<PublishedKeys>>,
     expected: Expectations,
     /// How many tokens may be verified beside other work at a time.
     threads: Arc<Semaphore>,
 }
+
+type Keys = Arc<[Arc<VerifyingKey>]>;
 
 impl Verifier {
     /// Verifies with the keys at `sources`, by whose names tokens say which one has signed them.
@@ -110,37 +130,75 @@ impl Verifier {
     /// What is wrong with a key.
     pub fn new(sources: &[KeySource], expected: Expectations) -> Result<Self, InvalidKey> {
         provider::install();
-        let keys = sources.iter().map(KeySource::verifying).collect::<Result<_, _>>()?;
+        let (keys, sources) = (Mutex::new(read(sources)?), sources.to_vec());
         let threads = available_parallelism().map_or(1, usize::from);
-        Ok(Self { keys, expected, threads: Arc::new(Semaphore::new(threads)) })
+        Ok(Self { sources, keys, published: None, expected, threads: Arc::new(Semaphore::new(threads)) })
     }
 
-    /// What `token` grants now. Signatures that take long to verify are verified on another thread.
+    /// Verifies with `published` keys as well. One of the same name as a file's is none.
+    #[must_use]
+    pub fn with_published(self, published: Arc<PublishedKeys>) -> Self {
+        Self { published: Some(published), ..self }
+    }
+
+    /// The published keys that tokens may be signed with.
+    pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
+        self.published.as_ref()
+    }
+
+    /// The files that keys are read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(KeySource::file)
+    }
+
+    /// Reads the files again. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a key; then all keys stay what they were.
+    pub fn reload(&self) -> Result<(), InvalidKey> {
+        let keys = read(&self.sources)?;
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// What `token` grants now. Signatures that take long to verify are verified on another thread. Where keys are
+    /// published, one that is not known may be waited for, for [`crate::jwks::published::PATIENCE`] at most.
     ///
     /// # Errors
     ///
     /// Why it grants nothing.
     pub async fn verify(&self, token: &str) -> Result<Grant, InvalidToken> {
-        let key = self.key(token)?;
-        let claims = if key.is_slow() { self.claims_elsewhere(token, key).await? } else { claims(token, key)? };
+        let key = self.key(token).await?;
+        let claims = if key.is_slow() { self.claims_elsewhere(token, key).await? } else { claims(token, &key)? };
         claims.grant(&self.expected, unix_now())
     }
 
     /// The key that has signed `token`, as it says.
-    fn key(&self, token: &str) -> Result<&VerifyingKey, InvalidToken> {
+    async fn key(&self, token: &str) -> Result<Arc<VerifyingKey>, InvalidToken> {
         let header = header(token)?;
-        let key = match (&header.kid, self.keys.as_slice()) {
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(id), keys) => keys.iter().find(|key| key.id == *id),
+        let key = match (self.in_files(header.kid.as_deref()), &self.published, &header.kid) {
+            (None, Some(published), Some(id)) => published.find(id).await,
+            (known, ..) => known,
         };
         let key = key.ok_or(InvalidToken::UnknownKey)?;
         if header.alg == key.algorithm { Ok(key) } else { Err(InvalidToken::Algorithm) }
     }
 
-    async fn claims_elsewhere(&self, token: &str, key: &VerifyingKey) -> Result<Claims, InvalidToken> {
-        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| InvalidToken::Unverified)?;
-        let (token, key) = (token.to_owned(), key.clone());
+    /// The file's key that is called `id`, or the only one there is where nothing is called anything.
+    fn in_files(&self, id: Option<&str>) -> Option<Arc<VerifyingKey>> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        match (id, &**keys) {
+            (None, [only]) if self.published.is_none() => Some(Arc::clone(only)),
+            (None, _) => None,
+            (Some(id), keys) => keys.iter().find(|key| key.id == id).cloned(),
+        }
+    }
+
+    async fn claims_elsewhere(&self, token: &str, key: Arc<VerifyingKey>) -> Result<Claims, InvalidToken> {
+        let permit = timeout(PATIENCE, Arc::clone(&self.threads).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or(InvalidToken::Unverified)?;
+        let token = Zeroizing::new(token.to_owned());
         // The permit goes with the work, which goes on when nobody waits for it any more.
         let verified = spawn_blocking(move || {
             let _permit = permit;
@@ -148,6 +206,10 @@ impl Verifier {
         });
         verified.await.unwrap_or(Err(InvalidToken::Unverified))
     }
+}
+
+fn read(sources: &[KeySource]) -> Result<Keys, InvalidKey> {
+    sources.iter().map(|source| source.verifying().map(Arc::new)).collect()
 }
 
 fn header(token: &str) -> Result<Header, InvalidToken> {
@@ -163,7 +225,7 @@ fn header(token: &str) -> Result<Header, InvalidToken> {
 }
 
 /// What `token` says, if `key` has signed it.
-fn claims(token: &str, key: &VerifyingKey) -> Result<Claims, InvalidToken> {
+pub(crate) fn claims(token: &str, key: &VerifyingKey) -> Result<Claims, InvalidToken> {
     decode(token, &key.key, &signature_only(key.algorithm)).map(|data| data.claims).map_err(|error| refusal(&error))
 }
 

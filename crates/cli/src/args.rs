@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Load the configuration as `serve` would, and print it or all that is wrong with it.
     ///
     /// What it prints is itself a configuration file, except that secrets are hidden. With --connect it prints what
-    /// works at Redis instead.
+    /// works at Redis and auth.jwks instead.
     #[command(after_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
     Check(CheckArgs),
     /// Ask the node that runs with the same configuration whether it lives: for health checks of containers.
@@ -140,8 +140,8 @@ impl Sources {
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Connect to Redis, do there what a node does, and print for each server and each step whether it works; exit
-    /// with 1 if anything doesn't.
+    /// Connect to Redis, do there what a node does, and print for each server and each step whether it works; read the
+    /// keys at auth.jwks, if those are anywhere; exit with 1 if anything doesn't work.
     #[arg(long)]
     pub(crate) connect: bool,
     #[command(flatten)]

@@ -130,7 +130,7 @@ fn invocation(program: Option<OsString>) -> String {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::config::RedisUrl;
+    use crate::config::SecretUrl;
     use std::time::UNIX_EPOCH;
 
     fn block(redis: &Redis, public: &str, internal: &str, program: &str) -> String {
@@ -180,7 +180,7 @@ or in the console of a browser that shows http://127.0.0.1:8765, for broadcasts:
     #[test]
     fn the_broker_is_told_without_its_password() {
         let redis = Redis {
-            url: RedisUrl::new("redis://app:hunter2@cache:6379"),
+            url: SecretUrl::new("redis://app:hunter2@cache:6379"),
             prefix: "blue".to_owned(),
             ..Redis::default()
         };

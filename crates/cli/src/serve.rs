@@ -8,7 +8,7 @@ use crate::{
     open_files::{self, Allowance},
     panics, wiring,
 };
-use fanwire_node::{Certificates, Node, Stopped};
+use fanwire_node::{Node, Reloading, Stopped};
 use fanwire_protocol::NodeId;
 use std::{io, process::ExitCode, thread::available_parallelism};
 use tokio::{
@@ -31,12 +31,13 @@ pub(crate) async fn serve(
     panics::watch(&registry)?;
     let listeners = wiring::bind(&config)?;
     let stop = stop_signals()?;
-    let hangup = (!certificates.is_empty()).then(|| signal(SignalKind::hangup())).transpose()?;
+    let has_files = !certificates.is_empty() || !config.auth.keys.is_empty() || !config.api.keys.is_empty();
+    let hangup = has_files.then(|| signal(SignalKind::hangup())).transpose()?;
     banner::show(&config, certificates, &listeners, &allowance, &mut log.writer())?;
     warn_of_openness(&config);
     let link = wiring::link(&config.redis, node, &registry)?;
     let node = Node::start(wiring::node_config(&config, node, &allowance)?, link, listeners, registry)?;
-    hangup.into_iter().for_each(|hangup| reload_at(hangup, node.certificates().clone()));
+    hangup.into_iter().for_each(|hangup| reload_at(hangup, node.reloading().clone()));
     Ok(report(node.run(stop).await?))
 }
 
@@ -54,7 +55,7 @@ fn warn_of_openness(config: &Config) {
     let listen = config.server.listen;
     if !config.auth.is_on() && !listen.ip().to_canonical().is_loopback() {
         tracing::warn!(
-            "whoever reaches {listen} (server.listen) may subscribe to, publish and broadcast everything: nobody has to authenticate (auth.keys)"
+            "whoever reaches {listen} (server.listen) may subscribe to, publish and broadcast everything: nobody has to authenticate (auth.keys, auth.jwks)"
         );
     }
 }
@@ -77,11 +78,11 @@ fn stop_signals() -> io::Result<mpsc::Receiver<()>> {
     Ok(receiver)
 }
 
-/// Reads certificates again at each SIGHUP. A node without any is ended by one, as programs are.
-fn reload_at(mut hangup: Signal, certificates: Certificates) {
+/// Reads certificates and keys again at each SIGHUP. A node without any is ended by one, as programs are.
+fn reload_at(mut hangup: Signal, reloading: Reloading) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            certificates.reload();
+            reloading.reload();
         }
     });
 }

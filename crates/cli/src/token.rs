@@ -7,16 +7,19 @@ use crate::{
     output,
 };
 use fanwire_auth::{
-    ChannelPattern, Grant, KeySource, Rights, Verifier,
+    ChannelPattern, Grant, KeySource, PublishedKeys, Rights, Verifier,
     claims::{Audience, Claims, Seconds},
     issue::issue,
+    jwks::Source,
     rights::Patterns,
 };
 use serde_json::{json, value::RawValue};
 use std::{
     io::{self, Read},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
+use zeroize::Zeroizing;
 
 /// The longest token that is read from standard input, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -46,6 +49,10 @@ fn signing_key(named: Option<&str>, auth: &Auth) -> Result<KeySource, Failure> {
 }
 
 fn claims(args: TokenMakeArgs, auth: &Auth) -> Result<Claims, Failure> {
+    if args.lasts > auth.lifetime {
+        let most = humantime::format_duration(auth.lifetime);
+        return Err(failed(format!("--lasts: nodes take no token that lasts longer than auth.lifetime, {most}")));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(failed)?;
     let info = args.info.map(RawValue::from_string).transpose();
     Ok(Claims {
@@ -76,14 +83,24 @@ async fn check(args: TokenCheckArgs, environment: &Environment) -> Result<(), Fa
     let auth = config::load(&args.sources.inputs(environment))?.config.auth;
     let sources = auth.sources().map_err(failed)?;
     let verifier = Verifier::new(&sources, auth.expectations()).map_err(failed)?;
-    let token = if args.token == "-" { from_standard_input()? } else { args.token };
+    let verifier = match auth.jwks().map_err(failed)? {
+        Some(source) => verifier.with_published(published(&source).await?),
+        None => verifier,
+    };
+    let token = if args.token == "-" { from_standard_input()? } else { Zeroizing::new(args.token) };
     let verified = verifier.verify(token.trim()).await;
     let grant = verified.map_err(|invalid| failed(format!("the token is refused: {invalid}")))?;
     Ok(output::result(&shown(&grant)?)?)
 }
 
-fn from_standard_input() -> Result<String, Failure> {
-    let mut text = String::new();
+/// The keys at `source` as they are now.
+async fn published(source: &Source) -> Result<Arc<PublishedKeys>, Failure> {
+    let set = source.read().await.map_err(|error| failed(format!("auth.jwks can't be read: {error}")))?;
+    Ok(Arc::new(PublishedKeys::fixed(set)))
+}
+
+fn from_standard_input() -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
     io::stdin().lock().take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
 }

@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     open_files::Allowance,
 };
-use fanwire_auth::{ApiKeys, Verifier};
+use fanwire_auth::{ApiKeys, PublishedKeys, Verifier};
 use fanwire_broker::{
     Retention,
     memory::MemoryBroker,
@@ -13,7 +13,7 @@ use fanwire_broker::{
     redis::RedisBroker,
 };
 use fanwire_node::{
-    Auth, Link, Listeners, Namespace, Namespaces, NodeConfig, OriginPattern, Origins, Policy, TrustedProxies,
+    Auth, Jwks, Link, Listeners, Namespace, Namespaces, NodeConfig, OriginPattern, Origins, Policy, TrustedProxies,
     UserHeader,
 };
 use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
@@ -73,6 +73,9 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         user_header: user_header(config)?,
         origins: origins(&config.server)?,
         auth: auth(&config.auth)?,
+        jwks: jwks(&config.auth)?,
+        revocation: config.auth.revocation(),
+        leeway: config.auth.leeway,
         api_keys: ApiKeys::read(&config.api.keys).map_err(|error| Failure::Failed(format!("api.keys: {error}")))?,
         heartbeat_interval: config.heartbeat.interval,
         heartbeat_timeout: config.heartbeat.timeout,
@@ -119,8 +122,19 @@ fn auth(auth: &config::Auth) -> Result<Option<Auth>, Failure> {
     }
     let verifier = auth.sources().and_then(|sources| Verifier::new(&sources, auth.expectations()));
     let verifier = verifier.map_err(|error| Failure::Failed(format!("auth.keys: {error}")))?;
+    let published = auth.jwks.expose().map(|_| Arc::<PublishedKeys>::default());
+    let verifier = match published {
+        Some(published) => verifier.with_published(published),
+        None => verifier,
+    };
     let config::Auth { anonymous, query, timeout, .. } = *auth;
     Ok(Some(Auth { verifier: Arc::new(verifier), anonymous, query, timeout }))
+}
+
+/// Where keys of tokens are published, if they are.
+fn jwks(auth: &config::Auth) -> Result<Option<Jwks>, Failure> {
+    let source = auth.jwks().map_err(|error| Failure::Failed(format!("auth.jwks {error}")))?;
+    Ok(source.map(|source| Jwks { source, interval: auth.jwks_interval }))
 }
 
 fn origins(server: &Server) -> Result<Origins, Failure> {

@@ -3,7 +3,8 @@
 use crate::{
     metrics::Metrics,
     presence::HeldLease,
-    users::{NoPlace, Noted, Users},
+    time::unix_micros,
+    users::{Bearer, NoPlace, Noted, Users},
 };
 use fanwire_auth::{Grant, InvalidToken, Verifier};
 use fanwire_protocol::{ConnectionId, UserId};
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
+use zeroize::Zeroizing;
 
 /// What subprotocols begin with that are tokens.
 const SUBPROTOCOL: &str = "bearer.";
@@ -37,11 +39,15 @@ pub struct Auth {
 
 impl Auth {
     /// What `token` grants, counted.
-    pub(crate) async fn verify(&self, token: &str, metrics: &Metrics) -> Result<Grant, InvalidToken> {
-        let verified = self.verifier.verify(token).await;
+    pub(crate) async fn verify(&self, token: &str, users: &Users, metrics: &Metrics) -> Result<Grant, InvalidToken> {
+        let verified = self.verifier.verify(token).await.and_then(|grant| unrevoked(grant, users));
         metrics.verified(verified.as_ref().err());
         verified
     }
+}
+
+fn unrevoked(grant: Grant, users: &Users) -> Result<Grant, InvalidToken> {
+    if grant.id.as_deref().is_some_and(|id| users.is_revoked(id)) { Err(InvalidToken::Revoked) } else { Ok(grant) }
 }
 
 /// Who a connection is, and by whose word. Noted among [`Users`] as long as it is kept.
@@ -50,7 +56,7 @@ pub(crate) struct Identity {
     word: Word,
     /// Its place among those of its user on all nodes, where these are limited.
     lease: Option<HeldLease>,
-    _noted: Noted,
+    noted: Noted,
 }
 
 /// Whose word counts.
@@ -63,17 +69,26 @@ enum Word {
 }
 
 impl Identity {
-    /// The bearer of a token that has just been verified, noted among `users`, of whom each may have `limit` connections.
-    pub(crate) fn bearer(grant: Grant, connection: ConnectionId, users: &Users, limit: usize) -> Result<Self, NoPlace> {
-        let noted = users.note(connection, grant.user.as_ref(), grant.id.as_deref(), limit)?;
+    /// The bearer of a token that has just been verified, noted among `users`, of whom each may have `limit` connections;
+    /// `since` a time in microseconds since the Unix epoch.
+    pub(crate) fn bearer(
+        grant: Grant,
+        connection: ConnectionId,
+        users: &Users,
+        limit: usize,
+        since: u64,
+    ) -> Result<Self, NoPlace> {
+        let bearer = Bearer { user: grant.user.as_ref(), token: grant.id.as_deref(), since };
+        let noted = users.note(connection, bearer, limit)?;
         let ends = Instant::now().checked_add(grant.lasts);
-        Ok(Self { word: Word::Token { grant, ends, timer: None }, lease: None, _noted: noted })
+        Ok(Self { word: Word::Token { grant, ends, timer: None }, lease: None, noted })
     }
 
     /// The user whom a trusted proxy has told, noted likewise.
     pub(crate) fn told(user: UserId, connection: ConnectionId, users: &Users, limit: usize) -> Result<Self, NoPlace> {
-        let noted = users.note(connection, Some(&user), None, limit)?;
-        Ok(Self { word: Word::Proxy(user), lease: None, _noted: noted })
+        let bearer = Bearer { user: Some(&user), token: None, since: unix_micros() };
+        let noted = users.note(connection, bearer, limit)?;
+        Ok(Self { word: Word::Proxy(user), lease: None, noted })
     }
 
     /// The same with `lease`, which is kept as long.
@@ -81,9 +96,15 @@ impl Identity {
         Self { lease, ..self }
     }
 
-    /// The lease, for whoever comes after this one.
-    pub(crate) fn into_lease(self) -> Option<HeldLease> {
-        self.lease
+    /// The same in the place of `before`, of the same connection, with its lease.
+    pub(crate) fn succeeding(self, before: Self) -> Self {
+        self.noted.supersede(before.noted);
+        Self { lease: before.lease.or(self.lease), ..self }
+    }
+
+    /// Since when the connection is its user's, in microseconds since the Unix epoch.
+    pub(crate) fn since(&self) -> u64 {
+        self.noted.since()
     }
 
     /// The user, where it is known.
@@ -122,7 +143,7 @@ pub(crate) enum Entrance {
 /// What a request to upgrade says of its sender.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Zeroizing<String>>,
     /// The subprotocols that are offered, with commas between, without those that are tokens.
     pub(crate) subprotocols: String,
 }
@@ -142,7 +163,7 @@ impl Credentials {
         let query = uri.query().filter(|_| may).into_iter().flat_map(in_query);
         let mut tokens = authorizations(headers).chain(subprotocols).chain(query);
         match (tokens.next(), tokens.next()) {
-            (token, None) => Ok(Self { token, subprotocols: names.join(",") }),
+            (token, None) => Ok(Self { token: token.map(Zeroizing::new), subprotocols: names.join(",") }),
             _ => Err(SeveralTokens),
         }
     }
@@ -176,7 +197,7 @@ mod tests {
     }
 
     fn found(token: Option<&str>, subprotocols: &str) -> Result<Credentials, SeveralTokens> {
-        Ok(Credentials { token: token.map(str::to_owned), subprotocols: subprotocols.to_owned() })
+        Ok(Credentials { token: token.map(str::to_owned).map(Zeroizing::new), subprotocols: subprotocols.to_owned() })
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a node must be told.
 
 use crate::{
-    AddressLimits, Auth, Everywhere, ForwardedHeader, MemoryLimits, Namespaces, Origins, Rate, TrustedProxies,
+    AddressLimits, Auth, Everywhere, ForwardedHeader, Jwks, MemoryLimits, Namespaces, Origins, Rate, TrustedProxies,
     UserHeader,
 };
 use fanwire_auth::ApiKeys;
@@ -33,6 +33,13 @@ pub struct NodeConfig {
     pub origins: Origins,
     /// How connections say who they are; `None` lets everybody do everything.
     pub auth: Option<Auth>,
+    /// Where keys of tokens are published; `None` where they are in files alone, or there are none.
+    pub jwks: Option<Jwks>,
+    /// How long a token is kept out that was revoked, and other nodes can learn what they were told while they were cut
+    /// off; no token may last longer.
+    pub revocation: Duration,
+    /// By how much the clocks of nodes may differ.
+    pub leeway: Duration,
     /// Who may use the internal port for more than metrics and health; without any, the machine itself.
     pub api_keys: ApiKeys,
     /// From WebSocket ping to WebSocket ping.

@@ -15,6 +15,7 @@ use crate::{
     origins::Scheme,
     readiness::Readiness,
     tls::{Terminator, TlsListener},
+    users::Users,
 };
 use axum::{
     Json, Router,
@@ -26,7 +27,7 @@ use axum::{
     serve::IncomingStream,
 };
 use fanwire_auth::ApiKeys;
-use fanwire_broker::Broker;
+use fanwire_broker::{Broker, Retention};
 use futures_util::{FutureExt, future::BoxFuture};
 use problem::Problem;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
@@ -45,6 +46,9 @@ pub(crate) struct Internal {
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     pub(crate) broker: Arc<dyn Broker>,
+    /// How long nodes that are cut off can still learn what they are told.
+    pub(crate) kept: Retention,
+    pub(crate) users: Users,
     pub(crate) keys: ApiKeys,
     /// By which scheme the port is asked.
     pub(crate) scheme: Scheme,
@@ -131,6 +135,7 @@ async fn unknown() -> Problem {
 }
 
 async fn metrics(State(internal): State<Internal>) -> Response {
+    internal.metrics.revoked.set(i64::try_from(internal.users.count_revoked()).unwrap_or(i64::MAX));
     internal.metrics.ready.set(i64::from(internal.readiness.check().is_ok()));
     match TextEncoder::new().encode_to_string(&internal.registry.gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),

@@ -13,6 +13,7 @@
 //! | [`auth`] | who a connection belongs to |
 //! | [`permissions`] | what it may do |
 //! | `users` | who is connected here |
+//! | `revoked` | tokens that were revoked |
 //! | `control` | what nodes tell each other to do |
 //! | [`origins`] | which web pages may connect |
 //! | [`proxies`] | who a client is where proxies stand before the node |
@@ -30,6 +31,9 @@
 //! | [`namespaces`] | the options of channels |
 //! | `threads` | a thread and a runtime for each shard |
 //! | `tls` | TLS on the node's ports |
+//! | `fresh` | files that are read again while the node runs |
+//! | `key_files` | files with keys, which are |
+//! | [`jwks`] | keys that an issuer publishes, which are fetched |
 //! | `internal` | the internal HTTP port: metrics and health |
 //! | [`readiness`] | whether the node wants connections, and why not |
 //! | `metrics` | what the node counts |
@@ -40,9 +44,12 @@ pub mod addresses;
 pub mod auth;
 pub mod config;
 mod control;
+mod fresh;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod internal;
+pub mod jwks;
+mod key_files;
 pub mod memory;
 mod metrics;
 pub mod namespaces;
@@ -58,6 +65,7 @@ mod proxy_protocol;
 pub mod readiness;
 mod reads;
 mod relay;
+mod revoked;
 mod session;
 mod starvation;
 #[cfg(any(test, fuzzing))]
@@ -74,6 +82,8 @@ pub use addresses::AddressLimits;
 pub use auth::Auth;
 pub use config::NodeConfig;
 pub use fanwire_hub::Policy;
+pub use fresh::Reloading;
+pub use jwks::Jwks;
 pub use memory::MemoryLimits;
 pub use namespaces::{Namespace, Namespaces};
 pub use node::{Link, Listeners, Node, NodeError, Stopped};
@@ -83,5 +93,4 @@ pub use permissions::{Allow, Who};
 pub use presence::{Everywhere, WhenUnknown};
 pub use proxies::{ForwardedHeader, InvalidProxy, TrustedProxies};
 pub use readiness::{NotReady, Readiness};
-pub use tls::Certificates;
 pub use user_header::{InvalidHeader, UserHeader};

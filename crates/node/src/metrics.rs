@@ -5,7 +5,7 @@ mod memory;
 mod presence;
 
 use fanwire_auth::InvalidToken;
-use fanwire_broker::Changed;
+use fanwire_broker::{Changed, Page, ReadError};
 use fanwire_protocol::{ChannelName, Command, Recovered, Refusal, command, error};
 use http::StatusCode;
 pub(crate) use memory::MemoryMetrics;
@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     pub(crate) presence: PresenceMetrics,
     pub(crate) leases: LeaseMetrics,
     pub(crate) throttled: IntCounter,
+    control_reads: IntCounterVec,
+    pub(crate) revoked: IntGauge,
 }
 
 /// How a request to upgrade ended.
@@ -172,6 +174,26 @@ impl Fill {
     }
 }
 
+/// How a read of what nodes tell each other ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CaughtUp {
+    Read,
+    Incomplete,
+    Failed,
+}
+
+impl CaughtUp {
+    const ALL: [Self; 3] = [Self::Read, Self::Incomplete, Self::Failed];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let upgrades = counters(registry, "fanwire_upgrades_total", "Requests to upgrade, by result.", "result")?;
@@ -222,6 +244,16 @@ impl Metrics {
         for result in Fill::ALL {
             fills.with_label_values(&[result.label()]);
         }
+        let control_reads = counters(
+            registry,
+            "fanwire_control_reads_total",
+            "Reads of what nodes tell each other, of which some may not have been heard, by result: read, or incomplete as \
+             something is not kept any more, or failed and tried again.",
+            "result",
+        )?;
+        for result in CaughtUp::ALL {
+            control_reads.with_label_values(&[result.label()]);
+        }
         Ok(Self {
             upgrades,
             commands: command::LABELS.map(|label| commands.with_label_values(&[label])),
@@ -260,6 +292,11 @@ impl Metrics {
                 "fanwire_throttled_reads_total",
                 "Times that a connection was not read for a while because its bytes came faster than limits.bytes.rate.",
             )?,
+            control_reads,
+            revoked: registered(
+                registry,
+                IntGauge::new("fanwire_tokens_revoked", "Tokens that are kept out though they have not ended.")?,
+            )?,
         })
     }
 
@@ -278,6 +315,16 @@ impl Metrics {
     /// Counts a token that was verified, or the reason why it grants nothing.
     pub(crate) fn verified(&self, invalid: Option<&InvalidToken>) {
         self.tokens.with_label_values(&[invalid.map_or(ACCEPTED, InvalidToken::label)]).inc();
+    }
+
+    /// Counts a read of what nodes tell each other.
+    pub(crate) fn caught_up(&self, read: &Result<Page, ReadError>) {
+        let result = match read {
+            Ok(page) if page.complete => CaughtUp::Read,
+            Ok(_) => CaughtUp::Incomplete,
+            Err(_) => CaughtUp::Failed,
+        };
+        self.control_reads.with_label_values(&[result.label()]).inc();
     }
 
     /// Counts an answer to a request of the API.

@@ -4,21 +4,26 @@ use crate::{
     NodeConfig, Readiness,
     accept::{self, Acceptor, Room},
     addresses::Addresses,
-    control,
+    control::{self, Listener, Obedient},
+    fresh::{Reloading, Watched, keep_fresh},
     internal::{self, Internal},
+    jwks::{JwksMetrics, KeyKeeper},
+    key_files::{self, KeyMetrics},
     memory::{Shortage, Watch},
     metrics::Metrics,
     origins::Scheme,
     presence::{Keeper, Leases, Presence},
+    readiness::Need,
     reads::Reads,
     relay::{self, Follower},
     session::Sessions,
     threads::ShardThreads,
-    tls::{Certificates, HandshakeThreads, TlsPorts, keep_fresh},
+    tls::{HandshakeThreads, Terminator, TlsPorts},
     upgrade::Upgrades,
     users::Users,
     websocket,
 };
+use fanwire_auth::{InvalidApiKey, InvalidKey};
 use fanwire_broker::{Broker, Feed, ReadError};
 use fanwire_hub::{Clock, Hub, HubMetrics, ShardConfig, ShardGone};
 use fanwire_protocol::{Dialects, frame::Limits};
@@ -81,6 +86,12 @@ pub enum NodeError {
     /// Certificates can't be used.
     #[error("TLS: {0}")]
     Tls(#[from] InvalidTls),
+    /// Keys of tokens can't be used.
+    #[error("auth.keys: {0}")]
+    TokenKeys(#[from] InvalidKey),
+    /// Keys of the API can't be used.
+    #[error("api.keys: {0}")]
+    ApiKeys(#[from] InvalidApiKey),
     /// A metric is registered twice.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -114,7 +125,7 @@ pub struct Node {
     tracker: TaskTracker,
     /// Who is to be gone at the broker when the node is; `None` where there is neither presence nor a lease.
     present: Option<(Arc<Presence>, Arc<dyn Broker>)>,
-    certificates: Certificates,
+    reloading: Reloading,
     /// Where handshakes are made, if the public port has TLS; they outlive the acceptor.
     _handshakes: Option<HandshakeThreads>,
     /// Accepts connections until the drain.
@@ -139,7 +150,9 @@ impl Node {
         let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
         let threads = ShardThreads::start(shards)?;
         let tls = TlsPorts::load(&config, &registry)?;
+        let watched = watched(&config, &tls, &registry)?;
         let readiness = Readiness::new(link.broker.link(), &config.namespaces);
+        let key_keeper = key_keeper(&config, &readiness, JwksMetrics::new(&registry)?);
         let tracker = TaskTracker::new();
         let (follower, follows) = relay::follower();
         let sessions = sessions(&config, clock, &hub, &link.broker, follower, dialects, &metrics);
@@ -148,6 +161,24 @@ impl Node {
             Keeper::new(presence, Arc::clone(&link.broker), namespaces, metrics.clone())
         });
         let present = keeper.as_ref().map(|_| (Arc::clone(&sessions.presence), Arc::clone(&link.broker)));
+        let obedient = Obedient {
+            node: config.node,
+            users: sessions.users.clone(),
+            hub: hub.clone(),
+            kept: control::kept(config.revocation),
+            leeway: config.leeway,
+            missed: Arc::default(),
+            place: Arc::default(),
+        };
+        if config.auth.is_some() {
+            readiness.needs(Need::Revocations);
+        }
+        let listening = Listener {
+            broker: Arc::clone(&link.broker),
+            obedient: obedient.clone(),
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+        };
         let relay = relay::Parts {
             feed: link.feed,
             hub: hub.clone(),
@@ -155,8 +186,7 @@ impl Node {
             namespaces: Arc::clone(&sessions.namespaces),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-            node: config.node,
-            users: sessions.users.clone(),
+            obedient,
             follows,
         };
         let shortage = Shortage::default();
@@ -185,28 +215,30 @@ impl Node {
             outbox_limit: config.outbox_limit,
             metrics: metrics.memory.clone(),
         };
-        let (runtimes, certificates) = (threads.handles(), Certificates::default());
+        let (runtimes, reloading) = (threads.handles(), Reloading::default());
         let acceptor = Acceptor::new(listener, Arc::new(upgrades), tls.public(), runtimes, room, metrics.clone());
         let (broker, keys) = (Arc::clone(&relay.broker), config.api_keys.clone());
         let scheme = if config.internal_tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, keys, scheme };
+        let (kept, users) = (relay.obedient.kept, relay.obedient.users.clone());
+        let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, kept, users, keys, scheme };
         let internal =
             internal::serve(listeners.internal, tls.internal(), config.handshake_timeout, internal::router(internal))?;
-        let mut parts = start_parts(relay, link.driver, threads, internal);
+        let mut parts = start_parts(relay, listening, link.driver, threads, internal);
         start_part(&mut parts, "watch of memory", watch.run());
-        if !tls.terminators.is_empty() {
-            start_part(&mut parts, "watch of certificates", keep_fresh(tls.terminators, certificates.clone()));
+        if !watched.is_empty() {
+            start_part(&mut parts, "watch of files", keep_fresh(watched, reloading.clone()));
         }
+        key_keeper.into_iter().for_each(|keeper| start_part(&mut parts, "reading of auth.jwks", keeper.run()));
         keeper.into_iter().for_each(|keeper| start_part(&mut parts, "presence", keeper.run()));
         let mut accepting = JoinSet::new();
         accepting.spawn(acceptor.run());
         let _handshakes = tls.handshakes;
-        Ok(Self { config, hub, readiness, tracker, present, certificates, _handshakes, acceptor: accepting, parts })
+        Ok(Self { config, hub, readiness, tracker, present, reloading, _handshakes, acceptor: accepting, parts })
     }
 
-    /// What makes the node read its certificates again.
-    pub fn certificates(&self) -> &Certificates {
-        &self.certificates
+    /// What makes the node read its certificates and keys again.
+    pub fn reloading(&self) -> &Reloading {
+        &self.reloading
     }
 
     /// Whether the node wants connections.
@@ -259,6 +291,23 @@ impl Node {
 async fn resign(presence: &Presence, broker: &Arc<dyn Broker>) -> Result<(), ReadError> {
     presence.emptied().await;
     broker.resign().await
+}
+
+/// What is made of files: certificates, and keys.
+fn watched(config: &NodeConfig, tls: &TlsPorts, registry: &Registry) -> Result<Vec<Watched>, NodeError> {
+    let metrics = KeyMetrics::new(registry)?;
+    let verifier = config.auth.as_ref().map(|auth| &auth.verifier);
+    let tokens = verifier.map(|verifier| key_files::watch_tokens(verifier, &metrics)).transpose()?.flatten();
+    let api = key_files::watch_api(&config.api_keys, &metrics)?;
+    Ok(tls.terminators.iter().map(Terminator::watched).chain(tokens).chain(api).collect())
+}
+
+/// What keeps keys that are published, if any are.
+fn key_keeper(config: &NodeConfig, readiness: &Readiness, metrics: JwksMetrics) -> Option<KeyKeeper> {
+    let (auth, jwks) = (config.auth.as_ref()?, config.jwks.clone()?);
+    let keys = Arc::clone(auth.verifier.published()?);
+    readiness.needs(Need::Keys);
+    Some(KeyKeeper { jwks, keys, readiness: readiness.clone(), metrics })
 }
 
 fn shard_config(config: &NodeConfig, clock: Clock) -> ShardConfig {
@@ -318,6 +367,7 @@ fn sessions(
 
 fn start_parts(
     relay: relay::Parts,
+    listener: Listener,
     driver: BoxFuture<'static, ()>,
     threads: ShardThreads,
     internal: BoxFuture<'static, ()>,
@@ -325,7 +375,7 @@ fn start_parts(
     let mut parts = JoinSet::new();
     start_part(&mut parts, SHARD, threads.any_ended());
     start_part(&mut parts, "link to the broker", driver);
-    start_part(&mut parts, "listening to other nodes", control::listen(Arc::clone(&relay.broker)));
+    start_part(&mut parts, "listening to other nodes", listener.listen());
     start_part(&mut parts, "relay", relay::relay(relay));
     start_part(&mut parts, "internal port", internal);
     parts

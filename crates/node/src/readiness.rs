@@ -4,7 +4,7 @@ use crate::Namespaces;
 use fanwire_broker::LinkState;
 use serde::Serialize;
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio::sync::watch;
@@ -13,9 +13,30 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Readiness {
     link: watch::Receiver<LinkState>,
-    /// Whether new connections can be told where the broadcasts stand, or need not be.
-    placed: Arc<AtomicBool>,
+    /// What the node can't welcome a connection without, and how far it is with that.
+    needs: Arc<Mutex<Vec<(Need, String)>>>,
     draining: Arc<AtomicBool>,
+}
+
+/// What a node must have read before it can welcome a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Where the broadcasts stand.
+    Broadcasts,
+    /// Which tokens were revoked.
+    Revocations,
+    /// The keys of tokens that others publish.
+    Keys,
+}
+
+impl Need {
+    fn detail(self) -> &'static str {
+        match self {
+            Self::Broadcasts => "reading where the broadcasts stand",
+            Self::Revocations => "reading which tokens were revoked",
+            Self::Keys => "reading auth.jwks",
+        }
+    }
 }
 
 /// Why it does not.
@@ -24,7 +45,8 @@ pub struct Readiness {
 pub enum NotReady {
     /// It is about to end.
     Draining,
-    /// It has not had a working link to its broker since it started, or not yet read where the broadcasts stand.
+    /// It has not had a working link to its broker since it started, or not yet read something without which it can
+    /// welcome nobody.
     Starting {
         /// How far it has come, or what went wrong.
         detail: String,
@@ -40,8 +62,11 @@ impl Readiness {
     /// Ready while `link` is up, until the drain begins; where broadcasts have a history, not before their place was
     /// read.
     pub fn new(link: watch::Receiver<LinkState>, namespaces: &Namespaces) -> Self {
-        let placed = Arc::new(AtomicBool::new(namespaces.broadcast.is_none()));
-        Self { link, placed, draining: Arc::default() }
+        let readiness = Self { link, needs: Arc::default(), draining: Arc::default() };
+        if namespaces.broadcast.is_some() {
+            readiness.needs(Need::Broadcasts);
+        }
+        readiness
     }
 
     /// Whether the node wants connections, and why not.
@@ -49,24 +74,42 @@ impl Readiness {
         if self.is_draining() {
             return Err(NotReady::Draining);
         }
-        let (link, placed) = (&*self.link.borrow(), self.placed.load(Relaxed));
-        match link {
-            LinkState::Up if placed => Ok(()),
-            LinkState::Up => Err(NotReady::Starting { detail: "reading where the broadcasts stand".to_owned() }),
-            LinkState::Down(detail) if placed => Err(NotReady::Broker { detail: detail.clone() }),
-            LinkState::Starting(detail) | LinkState::Down(detail) => Err(NotReady::Starting { detail: detail.clone() }),
+        let lacks = self.lock().first().map(|(_, detail)| detail.clone());
+        match (&*self.link.borrow(), lacks) {
+            (LinkState::Up, None) => Ok(()),
+            (LinkState::Up, Some(detail)) => Err(NotReady::Starting { detail }),
+            (LinkState::Down(detail), None) => Err(NotReady::Broker { detail: detail.clone() }),
+            (LinkState::Starting(detail) | LinkState::Down(detail), _) => {
+                Err(NotReady::Starting { detail: detail.clone() })
+            }
         }
     }
 
-    /// Whether the node has not had a link to its broker yet, or could not have told a connection where the broadcasts
-    /// stand.
+    /// Whether the node has not had a link to its broker yet, or not all that it needs to welcome a connection.
     pub fn is_starting(&self) -> bool {
-        !self.placed.load(Relaxed) || matches!(&*self.link.borrow(), LinkState::Starting(_))
+        !self.lock().is_empty() || matches!(&*self.link.borrow(), LinkState::Starting(_))
     }
 
-    /// Every connection is told from now on where the broadcasts stand.
-    pub(crate) fn placed(&self) {
-        self.placed.store(true, Relaxed);
+    /// The node welcomes nobody without `need`.
+    pub(crate) fn needs(&self, need: Need) {
+        self.lock().push((need, need.detail().to_owned()));
+    }
+
+    /// The node does not have `need` yet because of `error`; nothing if it has.
+    pub(crate) fn lacks(&self, need: Need, error: &dyn std::fmt::Display) {
+        let mut needs = self.lock();
+        let lacking = needs.iter_mut().find(|(known, _)| *known == need);
+        lacking.into_iter().for_each(|(_, detail)| *detail = format!("{}: {error}", need.detail()));
+    }
+
+    /// The node has `need` from now on.
+    pub(crate) fn has(&self, need: Need) {
+        self.lock().retain(|(known, _)| *known != need);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Need, String)>> {
+        // Nothing in there panics half way.
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the drain has begun.
@@ -108,8 +151,24 @@ mod tests {
         sender.send(LinkState::Down("reset".to_owned())).unwrap();
         assert_eq!(readiness.check(), starting("reset"));
         assert!(readiness.is_starting());
-        readiness.placed();
+        readiness.has(Need::Broadcasts);
         assert_eq!(readiness.check(), Err(NotReady::Broker { detail: "reset".to_owned() }));
         assert!(!readiness.is_starting());
+    }
+
+    #[test]
+    fn a_node_starts_until_it_has_all_that_it_needs() {
+        let (_sender, link) = watch::channel(LinkState::Up);
+        let readiness = Readiness::new(link, &namespaces(0));
+        let starting = |detail: &str| Err(NotReady::Starting { detail: detail.to_owned() });
+        readiness.needs(Need::Revocations);
+        readiness.needs(Need::Keys);
+        assert_eq!(readiness.check(), starting("reading which tokens were revoked"));
+        readiness.has(Need::Revocations);
+        readiness.lacks(Need::Keys, &"refused");
+        assert_eq!(readiness.check(), starting("reading auth.jwks: refused"));
+        readiness.has(Need::Keys);
+        readiness.lacks(Need::Keys, &"refused again");
+        assert_eq!(readiness.check(), Ok(()));
     }
 }

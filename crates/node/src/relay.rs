@@ -14,14 +14,14 @@ pub(crate) use follow::{Follow, Followed, Follower, follower};
 
 use crate::{
     Namespaces, Readiness,
-    control::{Control, is_control},
+    control::{Heard, Obedient, is_control},
     metrics::Metrics,
-    users::Users,
+    readiness::Need,
 };
 use continuity::Passed;
 use fanwire_broker::{Broker, Delivery, Feed, FeedItem, Gap};
 use fanwire_hub::{Hub, ShardGone};
-use fanwire_protocol::{Event, NodeId, Target};
+use fanwire_protocol::{ChannelName, Event, Target};
 use std::{sync::Arc, time::Duration};
 use targets::{Read, Targets};
 use tokio::{
@@ -44,8 +44,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// Hears when the place of the broadcasts is known.
     pub(crate) readiness: Readiness,
-    pub(crate) node: NodeId,
-    pub(crate) users: Users,
+    /// Does what nodes tell each other.
+    pub(crate) obedient: Obedient,
     /// What sessions ask.
     pub(crate) follows: mpsc::Receiver<Follow>,
 }
@@ -56,9 +56,9 @@ pub(crate) struct Parts {
 /// Of targets with a history nothing is passed on before what is missing before it was read, and nothing twice. While
 /// one of them waits for that, the others go on.
 pub(crate) async fn relay(parts: Parts) -> Result<(), ShardGone> {
-    let Parts { mut feed, hub, broker, namespaces, metrics, readiness, node, users, mut follows } = parts;
+    let Parts { mut feed, hub, broker, namespaces, metrics, readiness, obedient, mut follows } = parts;
     let targets = Targets::new(Arc::clone(&broker), namespaces, metrics, hub.interest());
-    let mut relay = Relay { hub, broker, targets, readiness, node, users, together: Vec::new() };
+    let mut relay = Relay { hub, broker, targets, readiness, obedient, together: Vec::new() };
     let (mut items, mut sweeps) = (Vec::with_capacity(AT_ONCE), interval(LINGER / 2));
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     relay.targets.start();
@@ -82,8 +82,7 @@ struct Relay {
     broker: Arc<dyn Broker>,
     targets: Targets,
     readiness: Readiness,
-    node: NodeId,
-    users: Users,
+    obedient: Obedient,
     /// What goes to the hub together.
     together: Vec<Delivery>,
 }
@@ -95,7 +94,7 @@ impl Relay {
                 FeedItem::Deliveries(deliveries) => {
                     for delivery in deliveries {
                         if is_control(&delivery) {
-                            self.obey(&delivery).await?;
+                            self.obedient.obey(&delivery, Heard::Live).await?;
                         } else {
                             self.together.extend(self.targets.arrive(delivery));
                         }
@@ -107,16 +106,12 @@ impl Relay {
         self.flush().await
     }
 
-    async fn obey(&mut self, delivery: &Delivery) -> Result<(), ShardGone> {
-        match Control::read(delivery) {
-            Some(control) => control.carry_out(self.node, &self.users, &self.hub).await,
-            None => Ok(()),
-        }
-    }
-
     async fn tell_gap(&mut self, gap: Gap) -> Result<(), ShardGone> {
         self.flush().await?;
         self.targets.suspect(&gap);
+        if gap.partitions.hold(&Target::Channel(ChannelName::control())) {
+            self.obedient.missed.notify_one();
+        }
         self.hub.notify(&Event::Gap { seconds: gap.duration.as_secs_f64() }).await
     }
 
@@ -137,7 +132,7 @@ impl Relay {
         if let Some(begins) = taken.begins {
             self.hub.at(&target, &begins).await?;
             if target == Target::Broadcast {
-                self.readiness.placed();
+                self.readiness.has(Need::Broadcasts);
             }
         }
         self.targets.answer(&target);

@@ -3,30 +3,28 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `handshake` | from a socket that was accepted to one with TLS on it, and what became of those that were not |
-//! | `fresh` | reading certificates again when their files change or somebody asks for it |
 //! | `ports` | which of the node's ports have TLS |
 //! | `listener` | the internal port's sockets |
 //! | `threads` | where handshakes of the public port are made |
 //! | `metrics` | what is counted |
 
-mod fresh;
 mod handshake;
 mod listener;
 mod metrics;
 mod ports;
 mod threads;
 
-pub use fresh::Certificates;
-pub(crate) use fresh::keep_fresh;
+use crate::fresh::{Fresh, Reload, Stamps, Watched, stamps};
 pub(crate) use handshake::{Secured, Unsecured, begins_tls};
 pub(crate) use listener::TlsListener;
 pub(crate) use ports::TlsPorts;
 pub(crate) use threads::HandshakeThreads;
 
 use fanwire_tls::{InvalidTls, ServerFiles, ServerSide};
-use fresh::{Stamps, stamps};
-use metrics::{Port, Reload, TlsMetrics};
+use metrics::{Port, TlsMetrics};
+
 use std::{
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -45,7 +43,7 @@ pub(crate) struct Terminator {
 impl Terminator {
     /// Reads the certificates of a port.
     pub(crate) fn load(port: Port, files: ServerFiles, metrics: TlsMetrics) -> Result<Arc<Self>, InvalidTls> {
-        let first = stamps(&files);
+        let first = stamps(files.paths().map(AsRef::as_ref));
         let side = files.load(SystemTime::now())?;
         metrics.valid(port, &files, &side.certificates);
         Ok(Arc::new(Self { port, files, first, current: Mutex::new(side.config), metrics }))
@@ -56,7 +54,22 @@ impl Terminator {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the certificates again. Where they can't be used, those that are in use stay. Blocks.
+    /// The certificates, watched since they were first read.
+    pub(crate) fn watched(self: &Arc<Self>) -> Watched {
+        Watched::new(Arc::clone(self) as _, self.first.clone())
+    }
+
+    fn replace(&self, side: ServerSide) {
+        self.metrics.valid(self.port, &self.files, &side.certificates);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = side.config;
+    }
+}
+
+impl Fresh for Terminator {
+    fn paths(&self) -> Vec<&Path> {
+        self.files.paths().map(AsRef::as_ref).collect()
+    }
+
     fn reload(&self) {
         let port = self.port.label();
         match self.files.load(SystemTime::now()) {
@@ -70,11 +83,6 @@ impl Terminator {
                 tracing::warn!(port, %error, "certificates can't be used, those before them stay in use");
             }
         }
-    }
-
-    fn replace(&self, side: ServerSide) {
-        self.metrics.valid(self.port, &self.files, &side.certificates);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = side.config;
     }
 }
 

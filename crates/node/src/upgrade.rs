@@ -29,7 +29,9 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use peer::Peer;
-use refusals::{Refused, busy, foreign, invalid_user, malformed, no_place, short, status, too_much, unauthorized};
+use refusals::{
+    Refused, busy, foreign, invalid_user, malformed, no_place, refused_token, short, status, too_much, unauthorized,
+};
 use std::{
     convert::Infallible,
     io,
@@ -44,6 +46,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use zeroize::Zeroizing;
 
 type Body = Full<bytes::Bytes>;
 
@@ -102,7 +105,7 @@ struct Asked {
     /// The response, should it be granted.
     response: Response<Body>,
     dialect: Dialect,
-    token: Option<String>,
+    token: Option<Zeroizing<String>>,
     /// The user, where a trusted proxy tells it.
     user: Option<UserId>,
 }
@@ -303,7 +306,7 @@ impl Upgrades {
         &self,
         id: ConnectionId,
         dialect: Dialect,
-        token: Option<String>,
+        token: Option<Zeroizing<String>>,
         user: Option<UserId>,
     ) -> Result<Entrance, Box<Refused>> {
         match (&self.sessions.auth, token) {
@@ -313,8 +316,8 @@ impl Upgrades {
                 Ok(Entrance::Admitted(Some(Box::new(told))))
             }
             (Some(auth), Some(token)) => {
-                let grant = auth.verify(&token, &self.metrics).await;
-                let grant = grant.map_err(|invalid| unauthorized(&format!("the token is refused: {invalid}")))?;
+                let grant = auth.verify(&token, &self.sessions.users, &self.metrics).await;
+                let grant = grant.map_err(|invalid| refused_token(&invalid))?;
                 let bearer = self.sessions.bearer(grant, id).await.map_err(no_place)?;
                 Ok(Entrance::Admitted(Some(Box::new(bearer))))
             }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use std::fs;
 
 /// A file that ends with the test.
 struct Temporary(PathBuf);

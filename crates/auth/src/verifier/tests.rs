@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::{claims::Seconds, issue::issue};
+use crate::{
+    claims::Seconds,
+    issue::issue,
+    jwks::set::tests::{ed25519, set_of},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
@@ -111,6 +115,69 @@ async fn what_is_no_token_is_told_without_repeating_it() {
 }
 
 #[test]
+fn a_signature_of_a_key_pair_is_verified_on_another_thread_and_a_secrets_is_not() {
+    // As a shard's: one thread, and here one more for what blocks, which is taken.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let taken = spawn_blocking(move || released.recv().is_err());
+        let verify = |algorithm: &str, private: &str, public: &str| {
+            let token = issue(&claims_now(), &source("k", algorithm, private).signing().unwrap()).unwrap();
+            let verifier = verifier(&[source("k", algorithm, public)]);
+            tokio::spawn(async move { verifier.verify(&token).await.is_ok() })
+        };
+        let slow =
+            ALGORITHMS.map(|(algorithm, file)| verify(algorithm, &format!("{file}.pem"), &format!("{file}.pub.pem")));
+        assert!(verify("HS256", "p256.pem", "p256.pem").await.unwrap());
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(slow.iter().all(|verified| !verified.is_finished()), "one was verified on this thread");
+        drop(release);
+        for verified in slow {
+            assert!(verified.await.unwrap());
+        }
+        assert!(taken.await.unwrap());
+    });
+}
+
+#[tokio::test]
+async fn keys_that_are_read_again_are_all_new_or_the_old_ones() {
+    let file = std::env::temp_dir().join(format!("fanwire-{}-token-key", std::process::id()));
+    std::fs::write(&file, [b'1'; 32]).unwrap();
+    let source: KeySource = format!("k:HS256:{}", file.display()).parse().unwrap();
+    let token = || issue(&claims_now(), &source.signing().unwrap()).unwrap();
+    let (verifier, first) = (verifier(std::slice::from_ref(&source)), token());
+    std::fs::write(&file, [b'2'; 32]).unwrap();
+    let second = token();
+    assert!(verifier.verify(&first).await.is_ok() && verifier.verify(&second).await.is_err());
+    verifier.reload().unwrap();
+    assert!(verifier.verify(&first).await.is_err() && verifier.verify(&second).await.is_ok());
+    std::fs::write(&file, b"short").unwrap();
+    assert!(verifier.reload().is_err() && verifier.verify(&second).await.is_ok());
+    assert_eq!(verifier.files().collect::<Vec<_>>(), [file.as_path()]);
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_published_key_verifies_unless_a_file_has_its_name() {
+    // RFC 8037, appendix A: this is the public half of no key here.
+    let published = |kid| Arc::new(PublishedKeys::fixed(set_of(&[ed25519(kid)])));
+    let files = [source("k", "EdDSA", "ed25519.pub.pem")];
+    let token = |kid| issue(&claims_now(), &source(kid, "EdDSA", "ed25519.pem").signing().unwrap()).unwrap();
+    let with = |kid| verifier(&files).with_published(published(kid));
+    assert!(with("k").verify(&token("k")).await.is_ok());
+    assert_eq!(with("p").verify(&token("p")).await, Err(InvalidToken::Signature));
+    assert_eq!(with("p").verify(&token("other")).await, Err(InvalidToken::UnknownKey));
+    // Where more keys may come, there is no only one.
+    let nameless = forged(&json!({ "alg": "EdDSA" }), &[0; 64]);
+    assert_eq!(with("p").verify(&nameless).await, Err(InvalidToken::UnknownKey));
+    assert_eq!(verifier(&files).verify(&nameless).await, Err(InvalidToken::Signature));
+    let confused = forged(&json!({ "alg": "HS256", "kid": "p" }), &[0; 32]);
+    assert_eq!(with("p").verify(&confused).await, Err(InvalidToken::Algorithm));
+}
+
+#[test]
 fn every_refusal_has_a_label() {
     let all = [
         InvalidToken::Malformed(String::new()),
@@ -118,6 +185,8 @@ fn every_refusal_has_a_label() {
         InvalidToken::Algorithm,
         InvalidToken::Signature,
         InvalidToken::Expired,
+        InvalidToken::TooLong,
+        InvalidToken::Revoked,
         InvalidToken::NoEnd,
         InvalidToken::NotYet,
         InvalidToken::Audience,

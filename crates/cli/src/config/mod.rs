@@ -19,8 +19,8 @@ mod outbox;
 mod plain;
 mod problem;
 mod redis;
-mod redis_url;
 mod rules;
+mod secret_url;
 mod setting;
 mod size;
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub(crate) use redis::Redis;
 #[cfg(test)]
 pub(crate) use redis::RedisMode;
 #[cfg(test)]
-pub(crate) use redis_url::RedisUrl;
+pub(crate) use secret_url::SecretUrl;
 pub(crate) use tls::PortTls;
 pub(crate) use variables::TOKEN;
 

@@ -2,7 +2,7 @@
 
 use super::{
     layer::{Layer, Origin},
-    namespaces, redis_url,
+    namespaces, secret_url,
     variables::PREFIX,
 };
 use config::ValueKind;
@@ -111,7 +111,7 @@ fn hide_unknown(key: &str, text: &str) -> String {
     if ["pass", "secret", "token", "auth"].iter().any(|word| key.contains(word)) {
         "***".to_owned()
     } else {
-        redis_url::hide(text)
+        secret_url::hide(text)
     }
 }
 

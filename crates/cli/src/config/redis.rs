@@ -3,7 +3,7 @@
 use super::{
     Effective,
     problem::Problem,
-    redis_url::RedisUrl,
+    secret_url::SecretUrl,
     setting::{Choice, Visitor, any},
 };
 use fanwire_broker::redis::{InvalidRedisConfig, RedisConfig, RedisServers, TlsFiles};
@@ -35,11 +35,11 @@ pub(crate) struct Redis {
     /// Which of the following say where it is.
     pub(crate) mode: RedisMode,
     /// `single`: where it is; empty for the broker embedded in a single node.
-    pub(crate) url: RedisUrl,
+    pub(crate) url: SecretUrl,
     /// `sentinel`: the Sentinels; `spread`: all servers; `cluster`: some of them.
-    pub(crate) urls: Vec<RedisUrl>,
+    pub(crate) urls: Vec<SecretUrl>,
     /// `sentinel`: what they call the primary, alone or in a URL that has the login.
-    pub(crate) master: RedisUrl,
+    pub(crate) master: SecretUrl,
     /// A file with the password at Redis; empty for none.
     pub(crate) password_file: String,
     /// Certificates, in files.
@@ -63,9 +63,9 @@ impl Default for Redis {
     fn default() -> Self {
         Self {
             mode: RedisMode::default(),
-            url: RedisUrl::default(),
+            url: SecretUrl::default(),
             urls: Vec::new(),
-            master: RedisUrl::default(),
+            master: SecretUrl::default(),
             password_file: String::new(),
             tls: Tls::default(),
             prefix: "fanwire".to_owned(),
@@ -194,8 +194,8 @@ impl RedisMode {
     }
 }
 
-fn exposed(urls: &[RedisUrl]) -> Vec<String> {
-    urls.iter().filter_map(RedisUrl::expose).map(str::to_owned).collect()
+fn exposed(urls: &[SecretUrl]) -> Vec<String> {
+    urls.iter().filter_map(SecretUrl::expose).map(str::to_owned).collect()
 }
 
 fn single(url: &str) -> Option<String> {
@@ -203,8 +203,8 @@ fn single(url: &str) -> Option<String> {
 }
 
 /// What is wrong with one of the URLs, whatever they are for.
-fn several(urls: &[RedisUrl]) -> Option<String> {
-    let wrong = |(number, url): (usize, &RedisUrl)| {
+fn several(urls: &[SecretUrl]) -> Option<String> {
+    let wrong = |(number, url): (usize, &SecretUrl)| {
         let wrong = single(url.expose().unwrap_or_default())?;
         Some(format!("URL number {number}: {wrong}"))
     };

@@ -30,7 +30,7 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             server.user_header.is_empty() || !config.auth.is_on(),
             "server.user_header",
             "is not believed where tokens say who the user is, as with",
-            &["auth.keys"],
+            &[if config.auth.keys.is_empty() { "auth.jwks" } else { "auth.keys" }],
         ),
         rule(
             limits.everywhere == 0 || limits.user_connections <= limits.everywhere,

@@ -4,7 +4,7 @@ use super::{
     Effective, Origin, Problems,
     layer::Values,
     problem::{Problem, shown},
-    redis_url::{self, RedisUrl},
+    secret_url::{self, SecretUrl},
     size::Size,
 };
 use config::{Value, ValueKind};
@@ -91,7 +91,7 @@ impl Setting for Vec<String> {
     }
 }
 
-impl Setting for RedisUrl {
+impl Setting for SecretUrl {
     fn expected() -> String {
         "a text".to_owned()
     }
@@ -105,17 +105,17 @@ impl Setting for RedisUrl {
     }
 
     fn hide(text: &str) -> String {
-        redis_url::hide(text)
+        secret_url::hide(text)
     }
 }
 
-impl Setting for Vec<RedisUrl> {
+impl Setting for Vec<SecretUrl> {
     fn expected() -> String {
         Vec::<String>::expected()
     }
 
     fn read(kind: &ValueKind) -> Option<Self> {
-        Vec::<String>::read(kind).map(|urls| urls.iter().map(|url| RedisUrl::new(url)).collect())
+        Vec::<String>::read(kind).map(|urls| urls.iter().map(|url| SecretUrl::new(url)).collect())
     }
 
     fn write(&self) -> ValueKind {
@@ -124,7 +124,7 @@ impl Setting for Vec<RedisUrl> {
     }
 
     fn hide(text: &str) -> String {
-        redis_url::hide(text)
+        secret_url::hide(text)
     }
 }
 

@@ -8,7 +8,6 @@ use axum::{
     http::StatusCode,
 };
 use fanwire_broker::PublishError;
-use fanwire_protocol::UserId;
 use serde_json::json;
 
 /// Closes connections on every node: those of a user, of a token, or one. Answered when all nodes have been told; each
@@ -18,10 +17,10 @@ pub(super) async fn disconnect(
     body: Result<Json<Whom>, JsonRejection>,
 ) -> Result<(StatusCode, Json<serde_json::Value>), Problem> {
     let Json(whom) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    if let Whom::User(user) = &whom {
-        UserId::parse(user).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    if let Some(wrong) = whom.wrong() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, wrong));
     }
-    match Control::Disconnect(whom).tell(&*internal.broker).await {
+    match Control::Disconnect(whom).tell(&*internal.broker, internal.kept).await {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(json!({ "told": true })))),
         Err(error @ PublishError::Unavailable(_)) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))

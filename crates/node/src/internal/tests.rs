@@ -25,7 +25,8 @@ fn serve() -> Served {
     let metrics = Metrics::new(&registry).unwrap();
     let (broker, _feed) = MemoryBroker::start(BrokerMetrics::register(&registry).unwrap());
     let keys = ApiKeys::default();
-    let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, keys, scheme: Scheme::Http };
+    let (kept, users, scheme) = (crate::control::kept(Duration::from_secs(60)), Users::default(), Scheme::Http);
+    let internal = Internal { readiness: readiness.clone(), registry, metrics, broker, kept, users, keys, scheme };
     let router = router(internal).route("/bug", get(bug));
     tokio::spawn(super::serve(listener, None, Duration::from_secs(60), router).unwrap());
     Served { address, link, readiness }

@@ -2,7 +2,7 @@
 mod history;
 
 use super::*;
-use crate::testing::{Asked, Frame, Recorder, Scripted, hub, namespaces, settle, shard_config};
+use crate::testing::{Asked, Frame, Recorder, Scripted, hub, namespaces, obedient, settle, shard_config};
 use fanwire_broker::{Delivery, Gap, Partitions, feed};
 use fanwire_hub::{Activity, Admission, Clock, Entry, HubMetrics};
 use fanwire_protocol::{ChannelName, ConnectionId, Content, Dialect, Dialects, NodeId, Publication, Target};
@@ -53,8 +53,8 @@ fn parts(feed: Feed, hub: Hub, broker: Arc<Scripted>) -> Parts {
     let (_, follows) = follower();
     let namespaces = Arc::new(namespaces(0));
     let readiness = Readiness::new(broker.link(), &namespaces);
-    let (node, users) = (NodeId::from_random(7), Users::default());
-    Parts { feed, hub, broker, namespaces, metrics, readiness, node, users, follows }
+    let obedient = obedient(&hub);
+    Parts { feed, hub, broker, namespaces, metrics, readiness, obedient, follows }
 }
 
 fn news() -> ChannelName {

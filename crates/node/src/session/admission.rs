@@ -127,6 +127,10 @@ impl Sessions {
         };
         let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), entry };
         let (key, welcomed_at) = shard.connect(admission).await?;
+        if identity.is_some() && self.users.is_doomed(id) {
+            // Told so before it was here to be ended.
+            self.hub.disconnect([id].into(), CloseReason::Disconnected).await?;
+        }
         tracing::debug!(connection = %id, %client, dialect = dialect.label(), "connection opened");
         Ok(Session {
             shared: self,

@@ -1,7 +1,7 @@
 //! Places of connections among those of their user.
 
 use super::Sessions;
-use crate::{auth::Identity, presence::HeldLease, users::NoPlace};
+use crate::{auth::Identity, presence::HeldLease, time::unix_micros, users::NoPlace};
 use fanwire_auth::Grant;
 use fanwire_protocol::{ConnectionId, UserId};
 
@@ -15,7 +15,7 @@ impl Sessions {
     /// The bearer of a token that has just been verified, with a place for the connection.
     pub(crate) async fn bearer(&self, grant: Grant, id: ConnectionId) -> Result<Identity, NoPlace> {
         let lease = self.lease(grant.user.as_ref(), id).await?;
-        Ok(Identity::bearer(grant, id, &self.users, self.user_limit)?.with_lease(lease))
+        Ok(Identity::bearer(grant, id, &self.users, self.user_limit, unix_micros())?.with_lease(lease))
     }
 
     /// A lease for a connection, where it has a user and connections of users are limited on all nodes.

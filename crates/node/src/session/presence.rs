@@ -27,6 +27,15 @@ impl Present {
         identity.map(|identity| Box::new(Self { identity: Some(identity), memberships: Vec::new() }))
     }
 
+    /// The connection belongs to `identity` from now on.
+    pub(super) fn become_of(&mut self, identity: Identity) {
+        let identity = match self.identity.take() {
+            Some(before) => identity.succeeding(*before),
+            None => identity,
+        };
+        self.identity = Some(Box::new(identity));
+    }
+
     /// The end of the connection's token; pending for ever where it has none.
     pub(super) fn end(present: &mut Option<Box<Self>>) -> impl Future<Output = ()> {
         poll_fn(|context| {

@@ -44,6 +44,7 @@ pub(super) fn no_place(why: NoPlace) -> Refusal {
             ErrorCode::BrokerUnavailable,
             "nobody can tell how many connections this user has on other nodes; try again later",
         ),
+        NoPlace::Revoked => return invalid_token(&InvalidToken::Revoked),
     };
     Refusal::new(code, message)
 }

@@ -5,6 +5,7 @@ use crate::{
     auth::Identity,
     permissions::{may, may_broadcast},
     presence::HeldLease,
+    time::unix_micros,
 };
 use fanwire_auth::{Grant, Right};
 use fanwire_hub::Told;
@@ -97,14 +98,12 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
     /// The connection belongs to whom the token says. Where it is seen already, it is seen as before.
     pub(super) fn set_bearer(&mut self, vouched: Vouched) -> Result<(), Refusal> {
-        // The one before goes first: it would take the note of this one with it. Its place among its user's is this
-        // one's, whoever has come meanwhile.
-        let before = self.present.as_mut().and_then(|present| present.identity.take());
+        let before = self.identity().map(Identity::since);
         let limit = if before.is_some() { usize::MAX } else { self.shared.user_limit };
+        let since = before.unwrap_or_else(unix_micros);
         let Vouched { grant, lease } = vouched;
-        let lease = before.and_then(|before| before.into_lease()).or(lease);
-        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit).map_err(refusals::no_place)?;
-        self.present.get_or_insert_default().identity = Some(Box::new(bearer.with_lease(lease)));
+        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit, since).map_err(refusals::no_place)?;
+        self.present.get_or_insert_default().become_of(bearer.with_lease(lease));
         Ok(())
     }
 
@@ -126,7 +125,7 @@ impl Sessions {
     /// What `token` grants, with a place for the `newcomer` if it is a connection that has none yet.
     pub(super) async fn vouched(&self, token: &Token, newcomer: Option<ConnectionId>) -> Result<Vouched, Refusal> {
         let auth = self.auth.as_ref().ok_or_else(refusals::no_tokens)?;
-        let grant = auth.verify(token.expose(), &self.metrics).await;
+        let grant = auth.verify(token.expose(), &self.users, &self.metrics).await;
         let grant = grant.map_err(|invalid| refusals::invalid_token(&invalid))?;
         let lease = match newcomer {
             Some(connection) => self.lease(grant.user.as_ref(), connection).await.map_err(refusals::no_place)?,

@@ -5,6 +5,7 @@ use crate::{
     Allow, Auth, Rate, Who,
     accept::Seat,
     auth::{Entrance, Identity},
+    control::{self, Obedient},
     metrics::Metrics,
     namespaces::{Namespace, Namespaces},
     presence::{Keeper, Presence},
@@ -12,6 +13,7 @@ use crate::{
     reads::Reads,
     relay,
     session::{Sessions, Upgraded},
+    time::unix_micros,
     users::Users,
     websocket::Terms,
 };
@@ -63,6 +65,19 @@ pub(crate) fn hub(metrics: &HubMetrics, clock: Clock, outbox_limit: usize) -> Hu
     // A pipe spends its task's budget at each write, as a socket does not.
     shards.into_iter().for_each(|shard| drop(tokio::spawn(unconstrained(shard.run()))));
     hub
+}
+
+/// What does what other nodes tell, on a node that knows nobody.
+pub(crate) fn obedient(hub: &Hub) -> Obedient {
+    Obedient {
+        node: NodeId::from_random(7),
+        users: Users::default(),
+        hub: hub.clone(),
+        kept: control::kept(DAY),
+        leeway: Duration::ZERO,
+        missed: Arc::default(),
+        place: Arc::default(),
+    }
 }
 
 /// What a test may want to be otherwise.
@@ -176,8 +191,7 @@ impl Fixture {
             namespaces: Arc::clone(&namespaces),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-            node: NodeId::from_random(7),
-            users: users.clone(),
+            obedient: Obedient { users: users.clone(), ..obedient(&hub) },
             follows,
         }));
         let presence = Arc::new(Presence::new(metrics.presence.members.clone()));
@@ -250,7 +264,7 @@ impl Fixture {
     /// A JSON client that has come with a token which grants `grant`, and been welcomed.
     pub(crate) async fn connect_bearer(&self, grant: Grant) -> Client {
         let id = self.sessions.next_id();
-        let identity = Identity::bearer(grant, id, &self.sessions.users, usize::MAX).unwrap();
+        let identity = Identity::bearer(grant, id, &self.sessions.users, usize::MAX, unix_micros()).unwrap();
         let mut client = self.serve((id, Some(identity), 0), Dialect::Json, WIDE, &[]);
         assert_eq!(client.event().await["type"], "welcome");
         client

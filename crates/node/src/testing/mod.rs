@@ -13,7 +13,7 @@ mod recorder;
 
 pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
-pub(crate) use fixture::{Fixture, Settings, hub, namespaces, settle, shard_config};
+pub(crate) use fixture::{Fixture, Settings, hub, namespaces, obedient, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
 pub(crate) use gateway::{Gateway, MAX_HEAD, REFUSALS, UNSENT, eventually, results, upgrades};
 pub(crate) use http::{Answer, UPGRADE};

@@ -1,6 +1,6 @@
 //! What is counted about TLS.
 
-use crate::metrics::registered;
+use crate::{fresh::Reload, metrics::registered};
 use fanwire_tls::{Facts, ServerFiles};
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
 use std::time::UNIX_EPOCH;
@@ -64,24 +64,6 @@ impl Handshake {
             Self::Refused => "refused",
             Self::Vanished => "vanished",
             Self::TimedOut => "timed_out",
-        }
-    }
-}
-
-/// How reading certificates again ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reload {
-    Loaded,
-    Refused,
-}
-
-impl Reload {
-    const ALL: [Self; 2] = [Self::Loaded, Self::Refused];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Loaded => "loaded",
-            Self::Refused => "refused",
         }
     }
 }

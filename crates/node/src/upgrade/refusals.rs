@@ -1,6 +1,7 @@
 //! Why a request is not upgraded, as a response.
 
 use crate::{addresses::TooMuch, metrics::UpgradeResult, origins::Foreign, user_header::InvalidUser, users::NoPlace};
+use fanwire_auth::InvalidToken;
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// When a refused client may try again, in seconds.
@@ -52,6 +53,10 @@ pub(super) fn too_much(what: TooMuch) -> Box<Refused> {
     later(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, result, text)
 }
 
+pub(super) fn refused_token(invalid: &InvalidToken) -> Box<Refused> {
+    unauthorized(&format!("the token is refused: {invalid}"))
+}
+
 pub(super) fn no_place(why: NoPlace) -> Box<Refused> {
     let many = StatusCode::TOO_MANY_REQUESTS;
     match why {
@@ -65,6 +70,7 @@ pub(super) fn no_place(why: NoPlace) -> Box<Refused> {
         NoPlace::Unknown => {
             busy(UpgradeResult::UserLimitUnknown, "nobody can tell how many connections this user has on other nodes")
         }
+        NoPlace::Revoked => refused_token(&InvalidToken::Revoked),
     }
 }
 

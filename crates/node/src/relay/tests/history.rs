@@ -29,10 +29,10 @@ impl Followed {
         let metrics = Metrics::new(&registry).unwrap();
         let namespaces = Arc::new(namespaces(100));
         let readiness = Readiness::new(broker.link(), &namespaces);
-        let (node, users) = (NodeId::from_random(7), Users::default());
+        let obedient = obedient(&hub);
         let hub_of_parts = hub.clone();
         let parts =
-            Parts { feed: receiver, hub: hub_of_parts, broker, namespaces, metrics, readiness, node, users, follows };
+            Parts { feed: receiver, hub: hub_of_parts, broker, namespaces, metrics, readiness, obedient, follows };
         tokio::spawn(relay(parts));
         calls.history().await.1.send(Ok(page("a", 0, []))).unwrap();
         let socket = Arc::new(Recorder::default());

@@ -1,6 +1,7 @@
 //! How connections end that were in order.
 
 use crate::testing::{Fixture, Frame, masked, settle};
+use fanwire_protocol::{Dialect, UserId};
 use serde_json::json;
 use std::time::Duration;
 
@@ -20,6 +21,16 @@ async fn the_peers_close_is_answered_with_its_code() {
         fixture.assert_empty();
     }
     assert_eq!(fixture.metric("fanwire_disconnects_total", "peer_closed"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_told_to_end_before_it_is_here_ends() {
+    let fixture = Fixture::start();
+    let mut client = fixture.connect_user(Some("u"), Dialect::Json, 1 << 16, &[]);
+    let user = UserId::parse("u").unwrap();
+    assert_eq!(fixture.sessions.users.dismiss_user(&user, u64::MAX).len(), 1);
+    assert_eq!(client.event().await["type"], "welcome");
+    assert_eq!(client.frame().await, Frame::Close(Some(4403)));
 }
 
 #[tokio::test(start_paused = true)]

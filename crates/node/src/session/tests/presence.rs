@@ -156,8 +156,8 @@ async fn whoever_a_proxy_tells_of_is_noted_until_the_connection_ends() {
     let (client, _) = user(&fixture, Some("zoe")).await;
     let (mut other, _) = user(&fixture, Some("zoe")).await;
     subscribe(&mut other, "room:1", Value::Null).await;
-    assert_eq!(fixture.sessions.users.of_user(&zoe).len(), 2);
+    assert_eq!(fixture.sessions.users.dismiss_user(&zoe, u64::MAX).len(), 2);
     drop((client, other));
     settle().await;
-    assert!(fixture.sessions.users.of_user(&zoe).is_empty());
+    assert!(fixture.sessions.users.dismiss_user(&zoe, u64::MAX).is_empty());
 }

@@ -1,18 +1,19 @@
-//! The address of Redis, whose password is shown to nobody.
+//! The address of a service, whose password is shown to nobody.
 
 use std::fmt;
+use zeroize::Zeroizing;
 
-/// The URL of a Redis, or nothing for the embedded memory broker. What a URL must look like, the broker knows.
+/// A URL, or nothing. What it must look like, whoever connects there knows.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct RedisUrl(String);
+pub(crate) struct SecretUrl(Zeroizing<String>);
 
-impl RedisUrl {
+impl SecretUrl {
     /// The URL `text`.
     pub(crate) fn new(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(Zeroizing::new(text.to_owned()))
     }
 
-    /// The whole URL, secrets included; `None` for the embedded memory broker.
+    /// The whole URL, secrets included; `None` for nothing.
     pub(crate) fn expose(&self) -> Option<&str> {
         (!self.0.is_empty()).then_some(&self.0)
     }
@@ -35,13 +36,13 @@ pub(crate) fn hide(text: &str) -> String {
     }
 }
 
-impl fmt::Display for RedisUrl {
+impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hide(&self.0))
     }
 }
 
-impl fmt::Debug for RedisUrl {
+impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -53,7 +54,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, shown: &str) {
-        assert_eq!(RedisUrl::new(text).to_string(), shown);
+        assert_eq!(SecretUrl::new(text).to_string(), shown);
     }
 
     #[test]
@@ -69,5 +70,6 @@ mod tests {
         check("app:hunter2@redis", ":***@redis");
         check("rediss://app:hunter2@redis", "rediss://app:***@redis");
         check("redis://redis?pass=hunter2", "redis://redis?***");
+        check("https://app:hunter2@issuer.example/keys?x", "https://app:***@issuer.example/keys?***");
     }
 }

@@ -1,7 +1,5 @@
-//! Certificates that are read again while the node runs.
+//! Files that are read again while the node runs: certificates, and keys.
 
-use super::Terminator;
-use fanwire_tls::ServerFiles;
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 
@@ -9,21 +7,48 @@ use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 /// its key are rarely replaced in one step.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Makes a node read its certificates again. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Certificates(Arc<Notify>);
+/// What is made of some files, and can be made of them again.
+pub(crate) trait Fresh: Send + Sync {
+    /// The files.
+    fn paths(&self) -> Vec<&Path>;
 
-impl Certificates {
-    /// Reads them again, whether their files have changed or not. Where they can't be used, those before them stay in
-    /// use.
+    /// Reads them again. Where they can't be used, what was read before stays in use. Blocks.
+    fn reload(&self);
+}
+
+/// Makes a node read its files again. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Reloading(Arc<Notify>);
+
+impl Reloading {
+    /// Reads certificates and keys again, whether their files have changed or not. Where they can't be used, those before
+    /// them stay in use.
     pub fn reload(&self) {
         self.0.notify_one();
     }
 }
 
+/// How reading files again ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reload {
+    Loaded,
+    Refused,
+}
+
+impl Reload {
+    pub(crate) const ALL: [Self; 2] = [Self::Loaded, Self::Refused];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What tells a file from what was in its place before. Links are followed, so that a new target is another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     file: u64,
     length: u64,
@@ -43,15 +68,10 @@ impl Stamp {
     }
 }
 
-/// The files of a port; of those that can't be found, that.
-pub(super) type Stamps = Vec<Option<Stamp>>;
+/// What some files are; of those that can't be found, that.
+pub(crate) type Stamps = Vec<Option<Stamp>>;
 
-/// What the files are now. Blocks.
-pub(super) fn stamps(files: &ServerFiles) -> Stamps {
-    files.paths().map(|path| Stamp::of(path)).collect()
-}
-
-/// What is known of a port's files.
+/// What is known of some files.
 struct Known {
     read: Stamps,
     seen: Stamps,
@@ -74,32 +94,40 @@ impl Known {
     }
 }
 
-/// A port and what is known of its files.
-struct Watched {
-    port: Arc<Terminator>,
+/// What is made of some files, and what is known of these.
+pub(crate) struct Watched {
+    made: Arc<dyn Fresh>,
     known: Known,
 }
 
 impl Watched {
+    /// `made` of files that were `stamps` before they were read.
+    pub(crate) fn new(made: Arc<dyn Fresh>, stamps: Stamps) -> Self {
+        Self { made, known: Known::new(stamps) }
+    }
+
     /// Looks at the files and reads them if they are due or if that was `asked`. Blocks.
     fn look(&mut self, asked: bool) {
-        let now = stamps(&self.port.files);
+        let now = stamps(self.made.paths());
         if asked {
             self.known = Known::new(now);
-            self.port.reload();
+            self.made.reload();
         } else if self.known.is_due(now) {
-            self.port.reload();
+            self.made.reload();
         }
     }
 }
 
-/// Reads the certificates of `ports` again whenever their files change or `certificates` says so; for ever.
-pub(crate) async fn keep_fresh(ports: Vec<Arc<Terminator>>, certificates: Certificates) {
-    let watched = |port: Arc<Terminator>| Watched { known: Known::new(port.first.clone()), port };
-    let mut watched: Vec<_> = ports.into_iter().map(watched).collect();
+/// What the files at `paths` are now. Blocks.
+pub(crate) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Stamps {
+    paths.into_iter().map(Stamp::of).collect()
+}
+
+/// Reads what is `watched` again whenever its files change or `reloading` says so; for ever.
+pub(crate) async fn keep_fresh(mut watched: Vec<Watched>, reloading: Reloading) {
     loop {
         let asked = tokio::select! {
-            () = certificates.0.notified() => true,
+            () = reloading.0.notified() => true,
             () = sleep(PAUSE) => false,
         };
         let looked = spawn_blocking(move || {
