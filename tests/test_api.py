@@ -61,6 +61,8 @@ ATTEMPTS = [
     ("two at once", {"user": "42", "token": "t"}, {}, 400),
     ("something unknown", {"everybody": True}, {}, 422),
     ("no user", {"user": ""}, {}, 422),
+    ("no token", {"token": ""}, {}, 422),
+    ("a token that none is called", {"token": "x" * 129}, {}, 422),
     ("too much", {"user": "x" * 20_000}, {}, 413),
 ]
 

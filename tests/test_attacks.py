@@ -1,5 +1,6 @@
 """What an attacker might try, each with the answer that it gets. A row is an attempt; add rows freely."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -8,9 +9,12 @@ import time
 
 import jwt
 import pytest
+from aiohttp import web
 
+from harness.issuer import Issuer, counted_keys, fetches, jwk
 from harness.raw import raw_socket, upgrade_request
 from harness.tokens import EVERYTHING, SECRET, Key
+from harness.waiting import until
 
 NATIVE = "fanwire.v1.json"
 
@@ -170,3 +174,126 @@ async def test_a_host_that_is_named_twice_is_refused(guarded, keys):
     async with raw_socket(guarded.port) as raw:
         response = await raw.request(request.replace(b"\r\nHost:", b"\r\nHost: evil.example\r\nHost:", 1))
         assert response.status in (400, 403)
+
+
+async def trickle(request):
+    """Begins an answer that never ends, a byte at a time."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    while True:
+        await response.write(b" ")
+        await asyncio.sleep(0.2)
+
+
+async def endless(request):
+    """As many keys as anybody takes."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b'{"keys":[')
+    while True:
+        await response.write(b'{"kty":"RSA","kid":"x"},' * 1000)
+
+
+def answers(body="", status: int = 200, **headers):
+    """Makes the same answer always."""
+    text = body if isinstance(body, str) else json.dumps(body)
+
+    async def answer(_):
+        return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+    return answer
+
+
+def oct_of(secret: bytes, kid: str = "oct") -> dict:
+    return {"kty": "oct", "kid": kid, "k": part(secret), "alg": "HS256", "use": "sig"}
+
+
+# What an address answers that is not the issuer's any more, and how a node that starts counts it.
+ANSWERS = [
+    ("keys without end", lambda k, other: endless, "too_large"),
+    ("1 MiB of blanks", lambda k, other: answers(" " * (1 << 20)), "too_large"),
+    ("a byte now and then", lambda k, other: trickle, "timed_out"),
+    ("a redirect to a file", lambda k, other: answers(status=302, Location="file:///etc/passwd"), "redirect"),
+    ("a redirect to another host", lambda k, other: answers(status=307, Location=other.url), "redirect"),
+    ("a redirect to Redis", lambda k, other: answers(status=301, Location="redis://127.0.0.1:6379"), "redirect"),
+    ("500 headers", lambda k, other: answers({"keys": [jwk(k["curve"])]}, **{f"X-{n}": "y" for n in range(500)}), "broken"),
+    ("a header of 64 KiB", lambda k, other: answers({"keys": [jwk(k["curve"])]}, **{f"X-{n}": "y" * 8000 for n in range(8)}), "broken"),
+    ("an error", lambda k, other: answers({"keys": [jwk(k["curve"])]}, status=500), "status"),
+    ("nothing", lambda k, other: answers(status=204), "status"),
+    ("a page", lambda k, other: answers("<html>"), "malformed"),
+    ("JSON that is something else", lambda k, other: answers([]), "malformed"),
+    ("keys twice", lambda k, other: answers('{"keys":[],"keys":[%s]}' % json.dumps(jwk(k["curve"]))), "malformed"),
+    ("a thousand keys", lambda k, other: answers({"keys": [jwk(k["curve"], kid=str(n)) for n in range(1000)]}), "too_many_keys"),
+    ("no keys", lambda k, other: answers({"keys": []}), "no_keys"),
+    ("a secret for all to read", lambda k, other: answers({"keys": [oct_of(SECRET.encode())]}), "no_keys"),
+    ("one name for two keys", lambda k, other: answers({"keys": [jwk(k["curve"]), jwk(k["other"], kid="curve")]}), "no_keys"),
+    ("an RSA key for HMAC", lambda k, other: answers({"keys": [jwk(k["pair"], alg="HS256")]}), "no_keys"),
+]
+
+
+@pytest.fixture
+def issuers():
+    """The one that a node asks, and one that it is not to ask."""
+    pair = [Issuer().start(), Issuer().start()]
+    yield pair
+    for issuer in pair:
+        issuer.stop()
+
+
+@pytest.mark.parametrize("make, counted", [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+async def test_an_answer_instead_of_keys(start_node, keys, issuers, make, counted):
+    issuer, other = issuers
+    issuer.answer = make(keys, other)
+    node = start_node.make(auth__jwks=issuer.url, auth__anonymous="true").start()
+    await until(lambda: fetches(node, counted) >= 1, f"a read that is {counted}", 20)
+    assert fetches(node) == 0 and node.health("ready").status == 503
+    for token in (signed(keys["curve"]), by_hand({"alg": "HS256", "kid": "oct"}, SECRET.encode()), None):
+        assert (await status(node, token))[0] == 503
+    assert not other.asked and {path for path, _ in issuer.asked} == {"/keys"}
+    assert node.private_memory() < 100 << 20
+
+
+# Bad keys beside a good one, tokens that would be theirs, and how the node counts those.
+PUBLISHED = [
+    ("by the key beside them", lambda k: signed(k["curve"]), 101, "accepted"),
+    ("by a published secret", lambda k: by_hand({"alg": "HS256", "kid": "oct"}, SECRET.encode()), 401, "unknown_key"),
+    ("by one of two keys of a name", lambda k: signed(k["pair"], {"kid": "twice"}), 401, "unknown_key"),
+    ("by a key whose private half is there", lambda k: signed(k["pair"], {"kid": "private"}), 401, "unknown_key"),
+    ("by a key for encryption", lambda k: signed(k["pair"], {"kid": "enc"}), 401, "unknown_key"),
+    ("by an RSA key that says HS256", lambda k: by_hand({"alg": "HS256", "kid": "confused"}, k["pair"].public.encode()), 401, "unknown_key"),
+    ("the published key as a secret", lambda k: by_hand({"alg": "HS256", "kid": "curve"}, k["curve"].public.encode()), 401, "algorithm"),
+    ("the JWK itself as a secret", lambda k: by_hand({"alg": "HS256", "kid": "rsa"}, json.dumps(jwk(k["pair"])).encode()), 401, "algorithm"),
+    ("PSS by a key without alg", lambda k: jwt.encode(claims(), k["pair"].signing, "PS256", headers={"kid": "rsa"}), 401, "algorithm"),
+    ("no kid", lambda k: jwt.encode(claims(), k["curve"].signing, "ES256"), 401, "unknown_key"),
+    ("a kid that is a path", lambda k: signed(k["curve"], {"kid": "../../../dev/null"}), 401, "unknown_key"),
+    ("a kid that is an address", lambda k: signed(k["curve"], {"kid": "http://127.0.0.1:1/keys?"}), 401, "unknown_key"),
+    ("a kid with a line break", lambda k: signed(k["curve"], {"kid": "curve\r\nX: y"}), 401, "unknown_key"),
+    ("a jku of one's own", lambda k: signed(k["other"], {"kid": "rsa", "jku": "http://127.0.0.1:1/"}), 401, "signature"),
+]
+
+
+@pytest.fixture(scope="module")
+def publishing(keys):
+    """An issuer that publishes what it should not, beside one good key."""
+    private = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(keys["pair"].signing)) | {"kid": "private"}
+    pair = lambda kid, **changes: jwk(keys["pair"], kid=kid, **changes)
+    bad = [oct_of(SECRET.encode()), pair("twice"), jwk(keys["curve"], kid="twice"), private, pair("enc", use="enc")]
+    issuer = Issuer([jwk(keys["curve"]), pair("rsa"), pair("confused", alg="HS256"), *bad]).start()
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture(scope="module")
+def trusting(module_nodes, publishing):
+    """A node that believes that issuer."""
+    return module_nodes(auth__jwks=publishing.url, auth__jwks_interval="1d", auth__audiences="fanwire", auth__issuers="issuer")
+
+
+@pytest.mark.parametrize("make, expected, counted", [row[1:] for row in PUBLISHED], ids=[row[0] for row in PUBLISHED])
+async def test_a_token_where_bad_keys_are_published(trusting, publishing, keys, make, expected, counted):
+    assert counted_keys(trusting) == {"used": 2, "secret": 1, "duplicate": 2, "private": 1, "use": 1, "algorithm": 1}
+    count = lambda: trusting.metrics().value("fanwire_tokens_total", result=counted)
+    before = count()
+    got, body = await status(trusting, make(keys))
+    assert got == expected and count() == before + 1, body
+    assert {path for path, _ in publishing.asked} == {"/keys"}

@@ -4,12 +4,14 @@ import asyncio
 import json
 import shutil
 import subprocess
+from urllib.request import Request, urlopen
 
 import pytest
 
 from harness import frames
 from harness.certificates import Authority, settings
 from harness.clients import MessagePack, native, plain
+from harness.issuer import Issuer, jwk
 from harness.raw import raw_socket, raw_websocket, upgrade_request
 from harness.tokens import Key
 from harness.waiting import until
@@ -83,13 +85,30 @@ async def test_deliveries_and_bytes_are_counted_exactly(start_node):
         assert value("fanwire_sent_bytes_total") - before == len(b'{"type":"pong","id":1}') + 2
 
 
+@pytest.fixture
+def issuer():
+    issuer = Issuer().start()
+    yield issuer
+    issuer.stop()
+
+
+def revoke(node, token: str) -> None:
+    """Revokes a token by its name, over TLS."""
+    headers = {"Content-Type": "application/json"}
+    request = Request(f"https://127.0.0.1:{node.internal_port}/api/disconnect", json.dumps({"token": token}).encode(), headers)
+    with urlopen(request, timeout=5, context=node.internal_tls) as answer:
+        assert answer.status == 202
+
+
 @pytest.mark.limit(120)
-async def test_no_metric_stands_still_when_everything_happens(redis, start_node, tmp_path):
+async def test_no_metric_stands_still_when_everything_happens(redis, start_node, tmp_path, issuer):
     authority = Authority(tmp_path)
+    issuer.keys = [jwk(Key(tmp_path, "published", "ES256"))]
     node = start_node.make(
         redis,
         **settings(authority.sign("node"), group="internal__tls"),
         auth__keys=Key(tmp_path).source,
+        auth__jwks=issuer.url,
         auth__anonymous="true",
         broadcast__allow="anyone",
         **{f"namespaces__{name}__allow__{right}": "anyone" for name in ("default", "kept", "room") for right in ("subscribe", "publish")},
@@ -121,6 +140,8 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node,
         async with raw_socket(node.port) as raw:
             await raw.request(upgrade_request(node.port, Authorization="Bearer garbage"))
         node.get("/")
+        await asyncio.to_thread(revoke, node, "t")
+        await until(lambda: node.metrics().value("fanwire_tokens_revoked") > 0, "a token that is revoked")
         async with raw_websocket(node) as raw:
             await raw.send_frame(7)
             await raw.frames_until_end()

@@ -10,7 +10,7 @@ import pytest
 from harness.clients import native, plain
 from harness.command import run
 from harness.raw import raw_socket, upgrade_request
-from harness.waiting import until
+from harness.waiting import until, wait_until
 
 CONFIG_ERROR = 78
 MEMORY = {"server__listen": "127.0.0.1:0", "internal__listen": "127.0.0.1:0"}
@@ -199,5 +199,7 @@ WARNING = "nobody has to authenticate"
 @pytest.mark.parametrize("listen, warned", [("127.0.0.1:0", 0), ("[::1]:0", 0), ("0.0.0.0:0", 1), ("[::]:0", 1)])
 def test_a_node_that_is_open_to_others_says_so_in_one_line(start_node, listen, warned):
     node = start_node.make(server__listen=listen).start()
+    # The banner comes first, and then what there is to warn of.
+    wait_until(lambda: WARNING in node.output() or not warned, "a line in the log")
     lines = [line for line in node.output().splitlines() if WARNING in line]
     assert len(lines) == warned and all("WARN" in line and "server.listen" in line for line in lines)
