@@ -16,6 +16,8 @@
 
 pub mod api_keys;
 pub mod claims;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod grant;
 pub mod issue;
 pub mod jwks;

@@ -98,7 +98,8 @@ impl Signer<Vec<u8>> for Signing {
     }
 }
 
-fn sign(algorithm: Algorithm, key: &[u8], message: &[u8]) -> Result<Vec<u8>, String> {
+/// What `key`, in the form that jsonwebtoken keeps it in, makes of `message`.
+pub(crate) fn sign(algorithm: Algorithm, key: &[u8], message: &[u8]) -> Result<Vec<u8>, String> {
     let random = SystemRandom::new();
     let rejected = |error: KeyRejected| error.to_string();
     let signed = match scheme(algorithm) {

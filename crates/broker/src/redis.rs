@@ -23,6 +23,7 @@
 //! | `doubt` | who finds out what has moved, and how they are told |
 //! | `end` | how a link ends |
 //! | `endpoint` | a place where a server is, and how to log in there |
+//! | `extent` | where a reply ends |
 //! | `gate` | the way to what works for the link that is up |
 //! | `heartbeat` | what shows that a link works all the way round |
 //! | `histories` | reading histories, and asking about members |
@@ -75,6 +76,7 @@ mod dialogue;
 mod doubt;
 mod end;
 mod endpoint;
+mod extent;
 mod gate;
 mod heartbeat;
 mod histories;
@@ -118,11 +120,8 @@ mod watch;
 mod window;
 mod writer;
 
-/// What fuzzers need of what is private here.
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing {
-    pub(crate) use super::reply::{Replies, Reply};
-}
+pub(crate) mod fuzzing;
 
 pub use fanwire_tls::{ClientFiles as TlsFiles, InvalidTls};
 pub use inspect::{Finding, inspect};

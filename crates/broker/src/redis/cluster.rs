@@ -151,7 +151,7 @@ impl Cluster {
             let old = member.heartbeat();
             let is_there =
                 |name: &str| tag(name).is_some_and(|tag| topology.primary(slot::of_tag(tag)) == Some(address));
-            if !is_there(&old) && topology.primaries().contains(&address) {
+            if !is_there(&old) && topology.primaries().contains(address) {
                 let new = names.heartbeat(*node, variant(*node, topology, address));
                 member.rename_heartbeat(new.clone());
                 member.interest.rename(member.id, &old, &new);

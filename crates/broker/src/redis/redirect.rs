@@ -1,5 +1,6 @@
 //! What a server of a cluster answers that has done nothing, and who may do it.
 
+use crate::redis::{slot::SLOTS, topology::is_host};
 use redis::{ServerError, Value};
 
 /// Why a command had no effect and may have one when it is sent again.
@@ -55,7 +56,8 @@ impl Redirect {
         let (slot, place) = text.split_once(' ')?;
         let (host, port) = place.rsplit_once(':')?;
         let host = if host == "?" { "" } else { host };
-        Some(Self { slot: slot.parse().ok()?, host: host.to_owned(), port: port.parse().ok()? })
+        let slot = slot.parse().ok().filter(|slot| *slot < SLOTS)?;
+        is_host(host).then_some(Self { slot, host: host.to_owned(), port: port.parse().ok()? })
     }
 }
 
@@ -75,6 +77,8 @@ mod tests {
         check("MOVED", Some("3999 :6381"), Some(&redirect("")));
         check("MOVED", Some("3999 ?:6381"), Some(&redirect("")));
         check("MOVED", Some("3999 fe80::1:6381"), Some(&redirect("fe80::1")));
+        check("MOVED", Some("16384 127.0.0.1:6381"), Some(&Again::Later));
+        check("MOVED", Some("3999 a\u{7}:6381"), Some(&Again::Later));
         check("MOVED", Some("nonsense"), Some(&Again::Later));
         check("MOVED", None, Some(&Again::Later));
         check("NOSCRIPT", Some("No matching script."), Some(&Again::Unknown));

@@ -17,13 +17,19 @@ pub(super) struct Address {
     pub(super) port: u16,
 }
 
+/// The longest host of a server, in bytes (RFC 1035, section 2.3.4).
+const MAX_HOST: usize = 255;
+
 /// The primaries and their slots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Topology {
-    ranges: Vec<Range>,
+    /// Each once, in order.
+    primaries: Vec<Address>,
+    /// Which of these has each slot.
+    slots: Vec<Option<u16>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Range {
     first: u16,
     last: u16,
@@ -31,17 +37,29 @@ struct Range {
 }
 
 impl Topology {
-    /// The answer to CLUSTER SLOTS of a server that was reached at `asked`; `None` if it is none. What names no host
-    /// means that one.
+    /// The answer to CLUSTER SLOTS of a server that was reached at `asked`; `None` if it is none, as where two servers
+    /// have the same slot. What names no host means that one.
     pub(super) fn read(slots: &Value, asked: &str) -> Option<Self> {
         let Value::Array(ranges) = slots else { return None };
-        let ranges = ranges.iter().map(|range| Range::read(range, asked)).collect::<Option<_>>()?;
-        Some(Self { ranges })
+        let ranges: Vec<_> = ranges.iter().map(|range| Range::read(range, asked)).collect::<Option<_>>()?;
+        let mut primaries: Vec<_> = ranges.iter().map(|range| range.primary.clone()).collect();
+        primaries.sort_unstable();
+        primaries.dedup();
+        let mut topology = Self { primaries, slots: vec![None; usize::from(SLOTS)] };
+        ranges.iter().try_for_each(|range| topology.enter(range))?;
+        Some(topology)
+    }
+
+    fn enter(&mut self, range: &Range) -> Option<()> {
+        let primary = u16::try_from(self.primaries.binary_search(&range.primary).ok()?).ok()?;
+        let mut slots = self.slots.get_mut(usize::from(range.first)..=usize::from(range.last))?.iter_mut();
+        slots.all(|slot| slot.replace(primary).is_none()).then_some(())
     }
 
     /// The primary that has a slot.
     pub(super) fn primary(&self, slot: u16) -> Option<&Address> {
-        self.ranges.iter().find(|range| range.has(slot)).map(|range| &range.primary)
+        let primary = self.slots.get(usize::from(slot)).copied().flatten()?;
+        self.primaries.get(usize::from(primary))
     }
 
     /// The primary that has a partition.
@@ -49,21 +67,18 @@ impl Topology {
         self.primary(slot::of(partition))
     }
 
-    /// Every primary that has slots, once.
-    pub(super) fn primaries(&self) -> Vec<&Address> {
-        let mut primaries: Vec<_> = self.ranges.iter().map(|range| &range.primary).collect();
-        primaries.sort_unstable();
-        primaries.dedup();
-        primaries
+    /// Every primary that has slots, once, in order.
+    pub(super) fn primaries(&self) -> &[Address] {
+        &self.primaries
     }
 
     /// How many slots no server has.
     pub(super) fn missing(&self) -> usize {
-        (0..SLOTS).filter(|slot| self.primary(*slot).is_none()).count()
+        self.slots.iter().filter(|slot| slot.is_none()).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.primaries.is_empty()
     }
 }
 
@@ -72,11 +87,9 @@ impl Range {
     fn read(range: &Value, asked: &str) -> Option<Self> {
         let Value::Array(parts) = range else { return None };
         let [first, last, primary, ..] = parts.as_slice() else { return None };
-        Some(Self { first: number(first)?, last: number(last)?, primary: Address::read(primary, asked)? })
-    }
-
-    fn has(&self, slot: u16) -> bool {
-        (self.first..=self.last).contains(&slot)
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last && last < SLOTS).then_some(())?;
+        Some(Self { first, last, primary: Address::read(primary, asked)? })
     }
 }
 
@@ -88,8 +101,14 @@ impl Address {
         let [host, port, rest @ ..] = parts.as_slice() else { return None };
         let more = rest.get(1).and_then(|more| pair(more, "ip")).and_then(text);
         let host = text(host).filter(|host| !matches!(host.as_str(), "" | "?")).or(more);
-        Some(Self { host: host.unwrap_or_else(|| asked.to_owned()), port: number(port)? })
+        let host = host.unwrap_or_else(|| asked.to_owned());
+        is_host(&host).then_some(Self { host, port: number(port)? })
     }
+}
+
+/// Whether a server may be called so: it is asked for by that name, and the name is told in the log.
+pub(super) fn is_host(text: &str) -> bool {
+    text.len() <= MAX_HOST && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
 }
 
 fn number(value: &Value) -> Option<u16> {
@@ -159,6 +178,11 @@ mod tests {
         for other in [
             Value::Nil,
             Value::Array(vec![Value::Int(1)]),
+            Value::Array(vec![range(0, 16_384, server(Value::Nil, 7000, vec![]))]),
+            Value::Array(vec![range(2, 1, server(Value::Nil, 7000, vec![]))]),
+            Value::Array(vec![range(0, 9, server(Value::Nil, 1, vec![])), range(9, 19, server(Value::Nil, 2, vec![]))]),
+            Value::Array(vec![range(0, 1, server(bulk("a\nb"), 7000, vec![]))]),
+            Value::Array(vec![range(0, 1, server(bulk(&"x".repeat(256)), 7000, vec![]))]),
             Value::Array(vec![range(0, 99_999, server(Value::Nil, 7000, vec![]))]),
             Value::Array(vec![range(0, 1, server(Value::Nil, -1, vec![]))]),
             Value::Array(vec![Value::Array(vec![Value::Int(0), Value::Int(1)])]),
