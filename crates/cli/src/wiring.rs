@@ -92,6 +92,7 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         fragment_limit: config.limits.fragments,
         connection_limit: allowance.connections,
         refusal_limit: allowance.refusals,
+        handshake_limit: config.limits.handshakes,
         channel_limit: config.limits.channels,
         info_limit: config.limits.info.bytes(),
         memory_limits: config.memory.limits(),

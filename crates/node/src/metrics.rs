@@ -65,6 +65,7 @@ pub(crate) enum UpgradeResult {
     InvalidProxyHeader,
     ConnectionLimit,
     MemoryPressure,
+    HandshakeLimit,
     Starting,
     Draining,
     TimedOut,
@@ -72,7 +73,7 @@ pub(crate) enum UpgradeResult {
 }
 
 impl UpgradeResult {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Accepted,
         Self::Malformed,
         Self::UnknownSubprotocol,
@@ -91,6 +92,7 @@ impl UpgradeResult {
         Self::InvalidProxyHeader,
         Self::ConnectionLimit,
         Self::MemoryPressure,
+        Self::HandshakeLimit,
         Self::Starting,
         Self::Draining,
         Self::TimedOut,
@@ -117,6 +119,7 @@ impl UpgradeResult {
             Self::InvalidProxyHeader => "invalid_proxy_header",
             Self::ConnectionLimit => "connection_limit",
             Self::MemoryPressure => "memory_pressure",
+            Self::HandshakeLimit => "handshake_limit",
             Self::Starting => "starting",
             Self::Draining => "draining",
             Self::TimedOut => "timed_out",

@@ -19,7 +19,7 @@ use crate::{
     session::Sessions,
     threads::ShardThreads,
     tls::{HandshakeThreads, Terminator, TlsPorts},
-    upgrade::Upgrades,
+    upgrade::{Unheard, Upgrades},
     users::Users,
     websocket,
 };
@@ -204,6 +204,7 @@ impl Node {
             readiness: readiness.clone(),
             shortage: shortage.clone(),
             handshake_timeout: config.handshake_timeout,
+            unheard: Unheard::new(config.handshake_limit.min(config.connection_limit / 2)),
             tracker: tracker.clone(),
         };
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };

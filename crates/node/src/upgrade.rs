@@ -1,7 +1,11 @@
 //! From an HTTP request to a session.
 
+mod head;
 mod peer;
 mod refusals;
+mod unheard;
+
+pub(crate) use unheard::Unheard;
 
 use crate::{
     accept::Seat,
@@ -13,19 +17,19 @@ use crate::{
     proxies::{ForwardedHeader, TrustedProxies},
     readiness::Readiness,
     session::{Sessions, Upgraded},
-    tls::{Terminator, begins_tls},
+    tls::{Terminator, Unsecured, begins_tls},
     user_header::UserHeader,
     websocket,
 };
 use fanwire_hub::{Tcp, Tls, Transport};
 use fanwire_protocol::{ConnectionId, Dialect, UserId};
+use head::Begun;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::{
     body::{Body as HttpBody, Incoming},
     server::conn::http1,
     service::service_fn,
-    upgrade::Parts,
 };
 use hyper_util::rt::TokioIo;
 use peer::Peer;
@@ -46,6 +50,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use unheard::Turn;
 use zeroize::Zeroizing;
 
 type Body = Full<bytes::Bytes>;
@@ -71,6 +76,8 @@ pub(crate) struct Upgrades {
     /// Whether memory is short.
     pub(crate) shortage: Shortage,
     pub(crate) handshake_timeout: Duration,
+    /// Connections that are waited for.
+    pub(crate) unheard: Arc<Unheard>,
     /// All sessions, and the upgrades that were granted. Closed when the drain begins.
     pub(crate) tracker: TaskTracker,
 }
@@ -122,14 +129,19 @@ impl Upgrades {
     pub(crate) async fn serve(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, place: Place, seat: Seat) {
         let deadline = Instant::now() + self.handshake_timeout;
         let Ok(mut stream) = TcpStream::from_std(stream) else { return };
-        let Some(peer) = self.peer(&mut stream, peer, deadline).await else { return };
-        if timeout_at(deadline, begins_tls(&stream)).await == Ok(true) {
-            tracing::debug!(client = %peer.canonical(), "TLS on a port without it");
-            return self.note(UpgradeResult::Malformed, peer.canonical());
+        let mut turn = self.unheard.enter(deadline);
+        let Some(peer) = self.peer_in(&mut turn, &mut stream, peer, deadline).await else { return };
+        match turn.wait(begins_tls(&stream)).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::debug!(client = %peer.canonical(), "TLS on a port without it");
+                return self.note(UpgradeResult::Malformed, peer.canonical());
+            }
+            Err(result) => return self.note(result, peer.canonical()),
         }
-        if let Some((granted, parts)) = self.upgrade(stream, peer, seat, deadline).await {
-            let socket = Tcp::new(parts.io.into_inner());
-            self.begin(granted, &parts.read_buf, &place, socket.reader(), socket);
+        if let Some((granted, stream, read)) = self.upgrade(stream, peer, seat, turn).await {
+            let socket = Tcp::new(stream);
+            self.begin(granted, read, &place, socket.reader(), socket);
         }
     }
 
@@ -144,50 +156,62 @@ impl Upgrades {
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
         let Ok(mut stream) = TcpStream::from_std(stream) else { return };
-        let Some(peer) = self.peer(&mut stream, peer, deadline).await else { return };
-        let Ok(secured) = tls.handshake(stream, peer.canonical(), deadline).await else { return };
-        if let Some((granted, parts)) = self.upgrade(secured, peer.secured(), seat, deadline).await {
-            let (stream, connection) = parts.io.into_inner().into_inner();
+        let mut turn = self.unheard.enter(deadline);
+        let Some(peer) = self.peer_in(&mut turn, &mut stream, peer, deadline).await else { return };
+        let secured = match turn.wait(tls.handshake(stream, peer.canonical(), deadline)).await {
+            Ok(Ok(secured)) => secured,
+            Ok(Err(Unsecured)) => return,
+            Err(result) => return self.note(result, peer.canonical()),
+        };
+        if let Some((granted, secured, read)) = self.upgrade(secured, peer.secured(), seat, turn).await {
+            let (stream, connection) = secured.into_inner();
             let Ok(stream) = moved(stream, &place.runtime) else { return };
             let socket = Tls::new(stream, connection);
-            self.begin(granted, &parts.read_buf, &place, socket.reader(), socket);
+            self.begin(granted, read, &place, socket.reader(), socket);
         }
     }
 
+    /// Who is at the other end, unless that takes too long or has to make way for others.
+    async fn peer_in(&self, turn: &mut Turn, stream: &mut TcpStream, peer: IpAddr, deadline: Instant) -> Option<Peer> {
+        let heard = turn.wait(self.peer(stream, peer, deadline)).await;
+        heard.unwrap_or_else(|result| {
+            self.note(result, peer.to_canonical());
+            None
+        })
+    }
+
     /// Begins a session, in a task of its own, so that it does not keep the memory of the handshake.
-    fn begin<R>(&self, granted: Granted, read: &[u8], place: &Place, reader: R, transport: Arc<dyn Transport>)
+    fn begin<R>(&self, granted: Granted, read: Vec<u8>, place: &Place, reader: R, transport: Arc<dyn Transport>)
     where
         R: AsyncRead + Unpin + Send + 'static,
     {
         let Granted { admitted: Admitted { id, dialect, entrance, client, seat }, token } = granted;
-        // The buffer is copied, for its allocation is large and would live as long as the connection.
-        let read = read.to_vec();
         let upgraded = Upgraded { id, dialect, entrance, client, reader, transport, read, shard: place.shard, seat };
         self.tracker.spawn_on(Arc::clone(&self.sessions).serve(upgraded), &place.runtime);
         drop(token);
     }
 
-    async fn upgrade<S>(
-        &self,
-        socket: S,
-        peer: Peer,
-        seat: Seat,
-        deadline: Instant,
-    ) -> Option<(Granted, Parts<TokioIo<S>>)>
+    /// What is granted to whoever asks on `socket`, the socket, and what was read of it behind the request.
+    async fn upgrade<S>(&self, socket: S, peer: Peer, seat: Seat, mut turn: Turn) -> Option<(Granted, S, Vec<u8>)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let waiting = match timeout_at(deadline, self.answer(socket, peer, seat)).await {
-            Ok(waiting) => waiting?,
-            Err(_) => {
-                self.note(UpgradeResult::TimedOut, peer.canonical());
-                return None;
-            }
+        let begun = turn.wait(Begun::wait(socket, self.head_limit)).await;
+        let begun = begun.map_err(|result| self.note(result, peer.canonical())).ok()?;
+        let deadline = turn.heard();
+        // Boxed, for it is large, and most of the time of most connections is before it.
+        let Ok(waiting) = timeout_at(deadline, Box::pin(self.answer(begun, peer, seat))).await else {
+            self.note(UpgradeResult::TimedOut, peer.canonical());
+            return None;
         };
-        let parts = waiting.socket.await.ok().and_then(|upgraded| upgraded.downcast().ok());
-        let result = if parts.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed };
-        self.note(result, waiting.granted.admitted.client);
-        Some((waiting.granted, parts?))
+        let Waiting { granted, socket } = waiting?;
+        let socket = socket.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Begun<S>>>().ok());
+        let result = if socket.is_some() { UpgradeResult::Accepted } else { UpgradeResult::Failed };
+        self.note(result, granted.admitted.client);
+        let parts = socket?;
+        let (socket, unread) = parts.io.into_inner().into_parts();
+        // Copied, for the buffer is large and would live as long as the connection.
+        Some((granted, socket, [&parts.read_buf, unread.as_slice()].concat()))
     }
 
     /// Counts an outcome, and tells it where it is no connection.
@@ -357,7 +381,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(crate) async fn is_upgraded(upgrades: &Upgrades, socket: tokio::io::DuplexStream, seat: Seat) -> bool {
     let peer = Peer::of(std::net::Ipv4Addr::LOCALHOST.into());
     let deadline = Instant::now() + upgrades.handshake_timeout;
-    upgrades.upgrade(socket, peer, seat, deadline).await.is_some()
+    upgrades.upgrade(socket, peer, seat, upgrades.unheard.enter(deadline)).await.is_some()
 }
 
 #[cfg(test)]

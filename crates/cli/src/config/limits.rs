@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) fragments: usize,
     /// Connections of one node.
     pub(crate) connections: usize,
+    /// Of these, so many whose request is still to come.
+    pub(crate) handshakes: usize,
     /// Channels that one connection may be subscribed to.
     pub(crate) channels: usize,
     /// Bytes that a connection may say of itself where it is seen.
@@ -64,6 +66,7 @@ impl Default for Limits {
             message: Size::kib(64),
             fragments: 1024,
             connections: 100_000,
+            handshakes: 10_000,
             channels: 128,
             info: Size::kib(1),
             commands: Pace { rate: 0, burst: 100 },
@@ -82,6 +85,7 @@ impl Limits {
         visitor.setting("limits.message", &mut self.message, within(Size::new(125)..=Size::kib(64 << 10)));
         visitor.setting("limits.fragments", &mut self.fragments, within(1..=MOST));
         visitor.setting("limits.connections", &mut self.connections, within(1..=MOST));
+        visitor.setting("limits.handshakes", &mut self.handshakes, within(1..=MOST));
         visitor.setting("limits.channels", &mut self.channels, within(1..=100_000));
         visitor.setting("limits.info", &mut self.info, within(Size::new(0)..=Size::kib(64)));
         visitor.setting("limits.commands.rate", &mut self.commands.rate, within(0..=MOST));

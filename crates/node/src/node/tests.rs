@@ -46,6 +46,7 @@ fn config() -> NodeConfig {
         message_limit: 64 << 10,
         fragment_limit: 1024,
         connection_limit: 100,
+        handshake_limit: 100,
         refusal_limit: 10,
         channel_limit: 100,
         info_limit: 1024,

@@ -1,6 +1,6 @@
 //! A hub of one shard, and sessions on it.
 
-use super::{Calls, Client, Scripted};
+use super::{Calls, Client, Scripted, token};
 use crate::{
     Allow, Auth, Rate, Who,
     accept::Seat,
@@ -22,6 +22,7 @@ use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, me
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
 use fanwire_protocol::{ChannelName, ConnectionId, Dialect, Dialects, NodeId, UserId, frame::Limits};
 use prometheus::{Registry, proto::MetricType};
+use serde_json::Value;
 use std::{
     net::Ipv4Addr,
     sync::{Arc, atomic::AtomicU64},
@@ -92,6 +93,8 @@ pub(crate) struct Settings {
     /// Whether there is a keeper of presence.
     pub(crate) keeps: bool,
     pub(crate) auth: Option<Auth>,
+    /// How many connections a user may have.
+    pub(crate) user_limit: usize,
     pub(crate) command_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
 }
@@ -106,6 +109,7 @@ impl Default for Settings {
             history: 0,
             keeps: true,
             auth: None,
+            user_limit: usize::MAX,
             command_rate: None,
             byte_rate: None,
         }
@@ -144,6 +148,10 @@ pub(crate) fn namespaces(size: u32) -> Namespaces {
         broadcast: history,
         allow_broadcast: Who::default(),
     }
+}
+
+fn admitted(identity: Option<Identity>) -> Entrance {
+    Entrance::Admitted(identity.map(Box::new))
 }
 
 impl Fixture {
@@ -211,7 +219,7 @@ impl Fixture {
             dialects: Dialects::default(),
             auth: settings.auth,
             users,
-            user_limit: usize::MAX,
+            user_limit: settings.user_limit,
             leases: None,
             command_rate: settings.command_rate,
             byte_rate: settings.byte_rate,
@@ -253,26 +261,37 @@ impl Fixture {
         let id = self.sessions.next_id();
         let user = user.map(|user| UserId::parse(user).unwrap());
         let identity = user.map(|user| Identity::told(user, id, &self.sessions.users, usize::MAX).unwrap());
-        self.serve((id, identity, 0), dialect, capacity, read)
+        self.serve((id, admitted(identity), 0), dialect, capacity, read)
     }
 
     /// Any client, on any shard, be it one that is not there.
     pub(crate) fn connect_to(&self, shard: usize, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
-        self.serve((self.sessions.next_id(), None, shard), dialect, capacity, read)
+        self.serve((self.sessions.next_id(), admitted(None), shard), dialect, capacity, read)
     }
 
     /// A JSON client that has come with a token which grants `grant`, and been welcomed.
     pub(crate) async fn connect_bearer(&self, grant: Grant) -> Client {
         let id = self.sessions.next_id();
         let identity = Identity::bearer(grant, id, &self.sessions.users, usize::MAX, unix_micros()).unwrap();
-        let mut client = self.serve((id, Some(identity), 0), Dialect::Json, WIDE, &[]);
+        let mut client = self.serve((id, admitted(Some(identity)), 0), Dialect::Json, WIDE, &[]);
         assert_eq!(client.event().await["type"], "welcome");
         client
     }
 
+    /// The same with a token of these `claims`, which holds for so many seconds.
+    pub(crate) async fn connect_bearer_of(&self, claims: Value, lasts: u32) -> Client {
+        let auth = self.sessions.auth.as_ref().expect("there are tokens");
+        self.connect_bearer(auth.verifier.verify(&token(claims, lasts)).await.unwrap()).await
+    }
+
+    /// A JSON client that has to send a token first.
+    pub(crate) fn connect_newcomer(&self) -> Client {
+        self.serve((self.sessions.next_id(), Entrance::Waiting, 0), Dialect::Json, WIDE, &[])
+    }
+
     fn serve(
         &self,
-        (id, identity, shard): (ConnectionId, Option<Identity>, usize),
+        (id, entrance, shard): (ConnectionId, Entrance, usize),
         dialect: Dialect,
         capacity: usize,
         read: &[u8],
@@ -280,7 +299,6 @@ impl Fixture {
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = self.seat();
         let client = Ipv4Addr::LOCALHOST.into();
-        let entrance = Entrance::Admitted(identity.map(Box::new));
         let read = read.to_vec();
         let upgraded = Upgraded { id, dialect, entrance, client, transport, reader, read, shard, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))

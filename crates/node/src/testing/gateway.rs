@@ -8,7 +8,7 @@ use crate::{
     origins::Origins,
     proxies::{ForwardedHeader, TrustedProxies},
     tls::Terminator,
-    upgrade::Upgrades,
+    upgrade::{Unheard, Upgrades},
     user_header::UserHeader,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -23,6 +23,9 @@ pub(crate) const MAX_HEAD: usize = 16 * 1024;
 
 /// How many sockets beyond the limit may be in the course of being refused.
 pub(crate) const REFUSALS: usize = 30;
+
+/// Of how many connections the request may be still to come.
+pub(crate) const UNHEARD: usize = 50;
 
 /// The way in to the sessions of `fixture`, where `proxies` are trusted.
 pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_timeout: Duration) -> Upgrades {
@@ -40,6 +43,7 @@ pub(crate) fn upgrades(fixture: &Fixture, proxies: TrustedProxies, handshake_tim
         readiness: fixture.readiness.clone(),
         shortage: Shortage::default(),
         handshake_timeout,
+        unheard: Unheard::new(UNHEARD),
         tracker: TaskTracker::new(),
         sessions,
     }

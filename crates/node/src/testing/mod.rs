@@ -10,11 +10,13 @@ mod frame;
 mod gateway;
 mod http;
 mod recorder;
+mod tokens;
 
 pub(crate) use broker::{Asked, Calls, Scripted, tell};
 pub(crate) use client::Client;
 pub(crate) use fixture::{Fixture, Settings, hub, namespaces, obedient, settle, shard_config};
 pub(crate) use frame::{Frame, fragment, masked};
-pub(crate) use gateway::{Gateway, MAX_HEAD, REFUSALS, UNSENT, eventually, results, upgrades};
+pub(crate) use gateway::{Gateway, MAX_HEAD, REFUSALS, UNHEARD, UNSENT, eventually, results, upgrades};
 pub(crate) use http::{Answer, UPGRADE};
 pub(crate) use recorder::Recorder;
+pub(crate) use tokens::{AUTH_TIMEOUT, auth, token};

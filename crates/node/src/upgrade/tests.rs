@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, UPGRADE, eventually};
 use crate::{origins::Scheme, proxy_protocol::Announced};
+use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, UNHEARD, UPGRADE, eventually};
 use fanwire_broker::{Page, ReadError};
 use fanwire_protocol::{Epoch, Position};
 use std::{
@@ -291,11 +291,42 @@ impl AsyncWrite for Failing {
 async fn an_upgrade_that_panics_gives_its_place_back_and_the_next_is_served() {
     let gateway = Gateway::start(1, LONG);
     let (upgrades, seat) = (Arc::clone(&gateway.upgrades), gateway.fixture.seat());
-    let failed = tokio::spawn(async move {
-        upgrades.upgrade(Failing, Peer::of(CLIENT), seat, Instant::now() + LONG).await.is_some()
-    })
-    .await;
+    let turn = upgrades.unheard.enter(Instant::now() + LONG);
+    let failed = tokio::spawn(async move { upgrades.upgrade(Failing, Peer::of(CLIENT), seat, turn).await.is_some() }).await;
     assert!(failed.is_err_and(|error| error.is_panic()));
     gateway.fixture.assert_empty();
     gateway.upgrade().await;
+}
+
+#[tokio::test]
+async fn half_a_request_makes_way_for_others() {
+    let gateway = Gateway::start(2 * UNHEARD, LONG);
+    let mut halves = Vec::new();
+    for _ in 0..UNHEARD {
+        let mut half = gateway.connect().await;
+        half.write_all(&UPGRADE.as_bytes()[..UPGRADE.len() / 2]).await.unwrap();
+        halves.push(half);
+    }
+    let upgraded = gateway.upgrade().await;
+    eventually(async || gateway.results().len() == 2).await;
+    assert_eq!(gateway.results(), [("accepted".to_owned(), 1), ("handshake_limit".to_owned(), 1)]);
+    // Who is upgraded makes no way any more, and the other halves may still become whole.
+    let mut last = halves.pop().unwrap();
+    last.write_all(&UPGRADE.as_bytes()[UPGRADE.len() / 2..]).await.unwrap();
+    assert_eq!(Answer::head_of(&mut last).await.status, 101);
+    drop((upgraded, halves));
+    eventually(async || gateway.upgrades.tracker.len() == 1).await;
+}
+
+/// How long the future is that waits for a request, in bytes.
+const WAITING: usize = 936;
+
+fn size_of_output<F>(_: impl Fn(Arc<Upgrades>, std::net::TcpStream, IpAddr, Place, Seat) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn a_connection_that_is_waited_for_is_small() {
+    let size = size_of_output(Upgrades::serve);
+    assert!(size <= WAITING, "it has {size} bytes");
 }
