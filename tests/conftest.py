@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 import os
+from pathlib import Path
 
 import pytest
 
+from harness.attacks import Attempts
 from harness.haproxy import HAProxy
 from harness.nginx import Nginx
 from harness.node import Node
@@ -17,6 +19,29 @@ from harness.sentinels import Trio
 
 FULL = bool(os.environ.get("TESTS_FULL"))
 _LOG_TAIL = 6000
+
+
+_attempts = Attempts()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--attacks", type=Path, metavar="FILE", help="write what attacks were answered to FILE, as Markdown")
+
+
+def pytest_sessionfinish(session):
+    file = session.config.getoption("--attacks")
+    if file is not None and len(_attempts) > 0:
+        _attempts.write(file)
+
+
+@pytest.fixture
+def answered(request):
+    """Notes what an attempt got: `answered("a kind", answer)`; the test's id is its name, unless that is given."""
+
+    def note(kind: str, answer: str, name: str | None = None) -> None:
+        _attempts.note(kind, name or request.node.callspec.id, answer)
+
+    return note
 
 
 def pytest_collection_modifyitems(items):

@@ -68,25 +68,34 @@ ATTEMPTS = [
 
 
 @pytest.mark.parametrize("body, headers, expected", [row[1:] for row in ATTEMPTS], ids=[row[0] for row in ATTEMPTS])
-def test_without_keys_it_is_for_the_machine_itself(node, body, headers, expected):
-    assert post(node, body=body, **headers)[0] == expected
+def test_without_keys_it_is_for_the_machine_itself(node, answered, body, headers, expected):
+    status, problem = post(node, body=body, **headers)
+    answered("the internal API", f"{status} {problem.get('detail', '')}".strip())
+    assert status == expected
 
 
 @pytest.mark.parametrize("path", ["/api/disconnect/", "//api/disconnect", "/api/../api/disconnect", "/api/disconnect%00", "/API/disconnect", "/metrics/../api/disconnect"])
-def test_tricks_with_paths_lead_nowhere(node, path):
-    assert post(node, path, {"user": "42"})[0] == 404
+def test_tricks_with_paths_lead_nowhere(node, answered, path):
+    status, problem = post(node, path, {"user": "42"})
+    answered("paths of the API", f"{status} {problem['detail']}")
+    assert status == 404
 
 
 def test_another_method_is_refused(node):
     assert post(node, method="GET")[0] == 405
 
 
-def test_with_keys_each_request_needs_one(start_node, key_file):
+def test_with_keys_each_request_needs_one(start_node, answered, key_file):
     node = start_node(api__keys=key_file)
-    assert post(node, body={"user": "42"})[0] == 401
-    assert post(node, body={"user": "42"}, **bearer("x" * 36))[0] == 401
-    assert post(node, "/", method="GET")[0] == 401
-    assert post(node, "/none", method="GET")[0] == 401
+    for name, path, method, headers in [
+        ("no key, where there is one", "/api/disconnect", "POST", {}),
+        ("a guessed key", "/api/disconnect", "POST", bearer("x" * 36)),
+        ("no key, for what is there", "/", "GET", {}),
+        ("no key, for what is not there", "/none", "GET", {}),
+    ]:
+        status, problem = post(node, path, {"user": "42"} if method == "POST" else None, method=method, **headers)
+        answered("the internal API", f"{status} {problem['detail']}", name)
+        assert status == 401
     assert post(node, body={"user": "42"}, **bearer())[0] == 202
     # A key is not a thing that a page has, so it may come from anywhere.
     assert post(node, body={"user": "42"}, Host="ops.example", **bearer())[0] == 202
@@ -105,7 +114,7 @@ def own_address() -> str | None:
             return None
 
 
-def test_from_elsewhere_only_metrics_and_health_answer_without_a_key(start_node):
+def test_from_elsewhere_only_metrics_and_health_answer_without_a_key(start_node, answered):
     address = own_address()
     if address is None:
         pytest.skip("no address but loopback")
@@ -115,7 +124,9 @@ def test_from_elsewhere_only_metrics_and_health_answer_without_a_key(start_node)
     node.kill()
     node.config["internal__listen"] = f"0.0.0.0:{node.internal_port}"
     node.start_again()
-    assert post(node, body={"user": "42"}, host=address, Host="localhost")[0] == 403
+    status, problem = post(node, body={"user": "42"}, host=address, Host="localhost")
+    answered("the internal API", f"{status} {problem['detail']}", "from another machine, by a Host of this one")
+    assert status == 403
     assert post(node, "/", method="GET", host=address, Host="localhost")[0] == 403
     assert post(node, "/metrics", method="GET", host=address)[0] == 200
     assert post(node, "/health/ready", method="GET", host=address)[0] in (200, 503)

@@ -26,8 +26,14 @@ def counted(node, result: str) -> int:
 
 
 async def status(node, **headers) -> int:
+    return (await answer(node, **headers))[0]
+
+
+async def answer(node, **headers) -> tuple[int, str]:
+    """Status and text of the answer to an upgrade."""
     async with raw_socket(node.port) as raw:
-        return (await raw.request(upgrade_request(node.port, **headers))).status
+        response = await raw.request(upgrade_request(node.port, **headers))
+        return response.status, await raw.body(response) if "content-length" in response.headers else ""
 
 
 @pytest.mark.parametrize(
@@ -44,10 +50,11 @@ async def status(node, **headers) -> int:
         ("", 403),
     ],
 )
-async def test_without_configuration_only_the_same_origin_may(node, origin, expected):
-    origin = origin and origin.format(port=node.port)
+async def test_without_configuration_only_the_same_origin_may(node, answered, origin, expected):
     before = counted(node, "foreign_origin")
-    assert await status(node, Origin=origin) == expected
+    got, text = await answer(node, Origin=origin and origin.format(port=node.port))
+    answered("pages of other origins", f"{got} {text}".strip(), f"Origin: {origin}" if origin is not None else "no Origin")
+    assert got == expected
     assert counted(node, "foreign_origin") - before == (expected == 403)
 
 

@@ -93,25 +93,30 @@ class Result:
 
 
 @contextmanager
-def crowd(node: Node, half_open: int, slow_upgrades: int, slow_frames: int):
-    """A crowd that stands; yields the process. `disperse` ends it and says what became of it."""
+def crowd(node: Node, half_open: int, slow_upgrades: int, slow_frames: int, rate: int = 2000):
+    """A process full of attackers, which come one after the other; see `stand` and `disperse`."""
     command = [
         sys.executable, "-m", "harness.hostile.crowd", "--port", str(node.port), "--half-open", str(half_open),
-        "--slow-upgrades", str(slow_upgrades), "--slow-frames", str(slow_frames),
+        "--slow-upgrades", str(slow_upgrades), "--slow-frames", str(slow_frames), "--rate", str(rate),
     ]  # fmt: skip
     environment = process.clean_environment() | {"PYTHONPATH": str(_TESTS)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     attackers = subprocess.Popen(command, env=environment, cwd=node.directory, text=True, **pipes)
     try:
-        assert attackers.stdout.readline() == "ready\n", "the crowd never stood"
         yield attackers
     finally:
         process.end(attackers)
 
 
-def disperse(attackers: subprocess.Popen) -> dict[str, int]:
+async def stand(attackers: subprocess.Popen) -> None:
+    """Waits until each of a crowd was there."""
+    line = await asyncio.wait_for(asyncio.to_thread(attackers.stdout.readline), 60)
+    assert line == "ready\n", f"the crowd never stood: {line!r}"
+
+
+async def disperse(attackers: subprocess.Popen) -> dict[str, int]:
     """Ends a crowd; what became of it, by kind and outcome."""
-    output, _ = attackers.communicate(timeout=30)
+    output, _ = await asyncio.to_thread(attackers.communicate, timeout=30)
     return json.loads(output)
 
 
@@ -180,6 +185,7 @@ async def _attack(node: Node, plan: Plan, guests: Guests, memory: dict, files: d
     slow_upgrades = plan.slow // 2
     began = time.monotonic()
     with crowd(node, plan.half_open, slow_upgrades, plan.slow - slow_upgrades) as attackers:
+        await stand(attackers)
         tell(f"the crowd stood after {time.monotonic() - began:.1f} s")
         await asyncio.sleep(max(0.0, began + _BUILD_UP - time.monotonic()))
         newcomers, watch = Newcomers(node), _Peak(node)
@@ -187,7 +193,7 @@ async def _attack(node: Node, plan: Plan, guests: Guests, memory: dict, files: d
         await asyncio.gather(newcomers.come(plan.attack), watch.look(plan.attack))
         memory["attack"], files["attack"] = watch.memory, watch.files
         after = counters(node.metrics())
-        dispersed = await asyncio.to_thread(disperse, attackers)
+        dispersed = await disperse(attackers)
     counted = {name: value - before.get(name, 0) for name, value in after.items() if value > before.get(name, 0)}
     return await phase, newcomers, dispersed, counted
 
