@@ -17,12 +17,13 @@ def text(result: Result) -> str:
         *_compared(result),
         f"newcomers     {len(served)} served, {len(result.newcomers.failed)} not; "
         + (f"half of them within {served[len(served) // 2] * 1000:.1f} ms, all within {served[-1] * 1000:.1f} ms" if served else ""),
-        f"memory, MiB   {memory['before']} before, {memory['guests']} with guests, {memory['attack']} at most, {memory['after']} after",
+        f"memory, MiB   {memory['before']} before, {memory['guests']} with guests, {memory['attack']} at most, {memory['after']} after, {memory['again']} with the crowd again",
+        f"              {result.cost / 1024:.1f} KiB for each of the crowd",
         f"files         {result.files['before']} before, {result.files['attack']} at most, {result.files['after']} after",
         "the node counted   " + ", ".join(f"{name} {value:.0f}" for name, value in sorted(result.counted.items())),
         "the crowd saw      " + ", ".join(f"{name} {value}" for name, value in sorted(result.crowd.items())),
         *(f"failed: {text}" for text in result.newcomers.failed[:5]),
-        "; ".join(result.faults) or "nobody lost anything, and everything came back",
+        "; ".join(result.faults) or "nobody lost anything, and nothing was left behind",
     ]
     return "\n".join(lines)
 
@@ -48,6 +49,7 @@ def as_json(result: Result) -> dict:
         "attacked": _phase(result.attack),
         "newcomers": {"seconds": sorted(result.newcomers.served), "failed": result.newcomers.failed},
         "memory": result.memory,
+        "bytes_each": result.cost,
         "files": result.files,
         "counted": result.counted,
         "crowd": result.crowd,
