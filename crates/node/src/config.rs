@@ -66,8 +66,8 @@ pub struct NodeConfig {
     pub connection_limit: usize,
     /// How many sockets beyond that limit may be in the course of being refused; any more are dropped unheard.
     pub refusal_limit: usize,
-    /// Of how many connections the request may be still to come: with one more the oldest makes way. At least 1, and never
-    /// more than half of `connection_limit`.
+    /// Of how many connections the request may be still to come: with one more the oldest makes way. At least 1; more
+    /// than half of `connection_limit` only where that is few.
     pub handshake_limit: usize,
     /// How many channels one connection may subscribe to.
     pub channel_limit: usize,

@@ -204,7 +204,7 @@ impl Node {
             readiness: readiness.clone(),
             shortage: shortage.clone(),
             handshake_timeout: config.handshake_timeout,
-            unheard: Unheard::new(config.handshake_limit.min(config.connection_limit / 2)),
+            unheard: Unheard::of(config.connection_limit, config.handshake_limit),
             tracker: tracker.clone(),
         };
         let room = Room { connections: config.connection_limit, refusals: config.refusal_limit };

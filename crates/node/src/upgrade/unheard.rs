@@ -13,6 +13,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+/// So many may come at once to any node.
+const FEW: usize = 64;
+
 /// Those that are there, at most so many.
 #[derive(Debug)]
 pub(crate) struct Unheard {
@@ -28,6 +31,11 @@ struct Entered {
 }
 
 impl Unheard {
+    /// Those of a node with so many `connections`: at most `limit`, and half of the connections unless these are few.
+    pub(crate) fn of(connections: usize, limit: usize) -> Arc<Self> {
+        Self::new(limit.min((connections / 2).max(FEW)))
+    }
+
     /// At most `limit`, and at least one.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit: limit.max(1), entered: Mutex::default() })
@@ -91,6 +99,13 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use std::{future::pending, time::Duration};
+
+    #[test]
+    fn half_of_the_connections_are_for_those_that_were_heard() {
+        let limit = |connections, limit| Unheard::of(connections, limit).limit;
+        assert_eq!([limit(20_000, 10_001), limit(20_000, 9_999), limit(30, 10_000)], [10_000, 9_999, FEW]);
+        assert_eq!([limit(30, 5), limit(30, 0)], [5, 1]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_makes_way() {
