@@ -173,7 +173,8 @@ impl Upgrades {
 
     /// Who is at the other end, unless that takes too long or has to make way for others.
     async fn peer_in(&self, turn: &mut Turn, stream: &mut TcpStream, peer: IpAddr, deadline: Instant) -> Option<Peer> {
-        let heard = turn.wait(self.peer(stream, peer, deadline)).await;
+        // Boxed, for it is large: hardly any connection waits here.
+        let heard = turn.wait(Box::pin(self.peer(stream, peer, deadline))).await;
         heard.unwrap_or_else(|result| {
             self.note(result, peer.to_canonical());
             None
