@@ -47,7 +47,12 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let expected = Expectations { audiences: vec!["a".to_owned()], issuers: vec!["i".to_owned()], leeway: LEEWAY };
+        let expected = Expectations {
+            audiences: vec!["a".to_owned()],
+            issuers: vec!["i".to_owned()],
+            leeway: LEEWAY,
+            lifetime: Duration::MAX,
+        };
         let sources = ALGORITHMS.map(|(algorithm, _, public)| source(algorithm, public));
         let keys = ALGORITHMS.map(|(algorithm, private, _)| source(algorithm, private).signing().unwrap());
         let holds = json!({ "exp": 1e12, "aud": "a", "iss": "i", "sub": "u", "rights": { "subscribe": ["news:*"] } });
