@@ -31,11 +31,14 @@ use std::{
 };
 use tokio::{
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{sleep, timeout},
 };
 
-/// From reading to reading. What arrives meanwhile has to fit above the share at which pressure begins.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// From reading to reading while memory is not nearly short.
+const CALM: Duration = Duration::from_millis(250);
+
+/// The same while it nearly is. What arrives meanwhile has to fit above the share at which pressure begins.
+const CLOSE: Duration = Duration::from_millis(50);
 
 /// How long shards may take to say which outboxes are the largest, and to take in which are to be closed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -98,18 +101,21 @@ impl Watch {
     /// Looks for ever, or until a shard has ended.
     pub(crate) async fn run(self) -> Result<(), ShardGone> {
         let mut state = State::new(self.limits.pressure);
-        let (mut ticks, mut source, mut is_blind) = (interval(INTERVAL), None, false);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut source, mut is_blind) = (None, false);
         loop {
-            ticks.tick().await;
             let (found, reading) = read(source, self.limits.limit).await;
+            let mut pause = CALM;
             match reading {
-                Ok(reading) => self.take_in(&mut state, reading).await?,
+                Ok(reading) => {
+                    self.take_in(&mut state, reading).await?;
+                    pause = if state.pressure.is_near(reading) { CLOSE } else { CALM };
+                }
                 Err(error) if !is_blind => tracing::warn!(%error, "can't read how much memory is used"),
                 Err(_) => {}
             }
             is_blind = found.is_none();
             source = found;
+            sleep(pause).await;
         }
     }
 

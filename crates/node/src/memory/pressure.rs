@@ -48,6 +48,11 @@ impl Pressure {
         Some(reading.used.saturating_sub(end(begin)) + 1)
     }
 
+    /// Whether it may begin soon: from three quarters of the mark on.
+    pub(super) fn is_near(&self, reading: Reading) -> bool {
+        self.begin(reading).is_some_and(|begin| reading.used >= begin / 4 * 3)
+    }
+
     fn begin(&self, reading: Reading) -> Option<u64> {
         Some((reading.limit / 100).saturating_mul(u64::from(self.begins_at?)))
     }
@@ -79,6 +84,7 @@ mod tests {
         assert_eq!(pressure.take_in(at(13_499)), Some(Change::Ends));
         assert_eq!((pressure.is_there(), pressure.excess(at(13_499))), (false, None));
         assert_eq!(pressure.take_in(at(14_399)), None);
+        assert_eq!([10_799, 10_800].map(|used| pressure.is_near(at(used))), [false, true]);
     }
 
     #[test]
