@@ -23,8 +23,8 @@ LARGE, SMALL = 120, 10
 @pytest.fixture(params=["configured", "cgroup"])
 def tight(request, start_node):
     """A node that may use little memory: by its configuration, or as a container's limit has it."""
-    # Those who are closed are to see it, however late they read.
-    config = {"close__timeout": "2m"}
+    # Those who are closed are to see it, however late they read, and nobody is to be closed for silence.
+    config = {"close__timeout": "2m", "heartbeat__interval": "10m"}
     if request.param == "configured":
         yield start_node(memory__limit=f"{LIMIT}B", **config)
         return
