@@ -25,9 +25,14 @@ QUIET = {
     "fanwire_broker_invalid_envelopes_total": "takes messages that no node would write",
     "fanwire_broker_refusals_total": "takes a Redis that refuses publications",
     "fanwire_broker_unanswered": "takes a moment at which publications are on their way",
+    "fanwire_lease_changes_total": "takes limits.user.everywhere and a Redis that has lost leases, see test_leases",
+    "fanwire_lease_requests_total": "takes limits.user.everywhere, see test_leases",
+    "fanwire_leases": "takes limits.user.everywhere, see test_leases",
     "fanwire_log_lines_dropped_total": "takes a log that nobody reads",
+    "fanwire_memory_pressure": "takes a node that is short of memory, see test_memory",
     "fanwire_panics_total": "takes a bug",
     "fanwire_session_panics_total": "takes a bug",
+    "fanwire_throttled_reads_total": "takes limits.bytes.rate, see test_limits",
 }
 
 

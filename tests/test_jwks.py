@@ -207,24 +207,24 @@ async def test_keys_in_files_are_read_again_when_they_change_and_at_a_signal(sta
     first = key.token()
     async with client(node, first) as stays:
         renewed = Key(tmp_path, secret="another secret of the tests that is long enough for HS256")
-        await until(lambda: reloads(node, "auth", "loaded") == 1, "keys that were read again")
+        await until(lambda: reloads(node, "auth", "loaded") >= 1, "keys that were read again")
         await enter(node, renewed.token())
         assert "signature" in await refused(node, first)
         await stays.ok("ping")
         # What can't be used is kept out, and all that was before stays.
         key.file.write_text("short")
-        await until(lambda: reloads(node, "auth", "refused") == 1, "keys that were kept out")
+        await until(lambda: reloads(node, "auth", "refused") >= 1, "keys that were kept out")
         assert f"{key.file}: a secret for HS256 has at least 32 bytes" in node.output()
         await enter(node, renewed.token())
         api.write_text("another key of the API that is long enough")
         node.hang_up()
-        await until(lambda: reloads(node, "api", "loaded") == 1, "keys of the API that were read again")
-        await until(lambda: reloads(node, "auth", "refused") == 2, "keys that were kept out again")
+        await until(lambda: reloads(node, "api", "loaded") >= 1, "keys of the API that were read again")
+        await until(lambda: reloads(node, "auth", "refused") >= 2, "keys that were kept out again")
         await enter(node, renewed.token())
 
 
 async def test_a_node_with_keys_alone_heeds_the_signal_and_lives(start_node, tmp_path):
     node = start_node(auth__keys=Key(tmp_path).source)
     node.hang_up()
-    await until(lambda: reloads(node, "auth", "loaded") == 1, "keys that were read again")
+    await until(lambda: reloads(node, "auth", "loaded") >= 1, "keys that were read again")
     assert node.ready()
