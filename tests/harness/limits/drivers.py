@@ -1,5 +1,6 @@
 """Clients that go beyond a limit, each with what it saw in a few words."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from .. import frames
@@ -45,6 +46,25 @@ async def many_fragments(stage) -> str:
 
 async def connections(stage) -> str:
     return await _refused_after([stage.node], 2)
+
+
+async def handshakes(stage) -> str:
+    """Requests that are still to come, one more than may be; those that stay can go on."""
+    request = upgrade_request(stage.node.port, subprotocol=NATIVE)
+    async with AsyncExitStack() as stack:
+        waiting = [await stack.enter_async_context(raw_socket(stage.node.port)) for _ in range(4)]
+        for raw in waiting:
+            await raw.send(request[:20])
+        # Shards take them side by side, so that any of them may be the oldest.
+        reading = {asyncio.create_task(raw.receive()): raw for raw in waiting}
+        ended, going_on = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in ended] == [b""]
+        for task in going_on:
+            task.cancel()
+        await asyncio.wait(going_on)
+        statuses = [(await reading[task].request(request[20:])).status for task in going_on]
+        assert statuses == [101] * 3, statuses
+        return "one cut off"
 
 
 async def address_connections(stage) -> str:

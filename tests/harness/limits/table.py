@@ -67,6 +67,13 @@ LIMITS = [
         "refused with 503",
         **_upgrade("connection_limit"),
     ),
+    Limit(
+        "limits.handshakes",
+        {"limits__handshakes": 3},
+        drivers.handshakes,
+        "one cut off",
+        **_upgrade("handshake_limit"),
+    ),
     Limit("limits.channels", {"limits__channels": 2}, drivers.channels, **_refusal("channel_limit")),
     Limit(
         "limits.info",
