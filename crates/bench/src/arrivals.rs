@@ -18,6 +18,11 @@ impl Arrivals {
         self.awaited.set(None);
     }
 
+    /// How many have come since.
+    pub fn counted(&self) -> u64 {
+        self.counted.get()
+    }
+
     /// Enters an arrival.
     pub fn count(&self) {
         self.counted.set(self.counted.get() + 1);

@@ -4,7 +4,7 @@ use crate::{arrivals::Arrivals, latency::Latency, pace::Clock, websocket::Scratc
 use std::cell::{Cell, RefCell};
 
 /// Enough for what the kernel holds for a socket at the usual rates, so that a step seldom needs a second read.
-const SCRATCH: usize = 64 * 1024;
+pub const SCRATCH: usize = 64 * 1024;
 
 /// What all subscribers of a run share: the read buffer, the clock, the times of delivery. One thread only.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use fanwire_protocol::{Dialect as Spoken, frame::Opcode};
 use serde::{Deserialize, Serialize};
 
 /// How the measured connections spell commands and events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// `fanwire.v1.json`
@@ -44,7 +44,7 @@ pub struct Place<'a> {
 }
 
 /// An event, as far as the measurement looks into it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Event {
     /// Which event.
     #[serde(rename = "type")]

@@ -1,7 +1,7 @@
 //! Why a measurement could not be carried out.
 
 use crate::frame::BrokenFrame;
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
 
 /// Why a measurement could not be carried out.
@@ -9,7 +9,8 @@ use thiserror::Error;
 pub enum Error {
     /// The process may not open enough sockets.
     #[error(
-        "{wanted} file descriptors are needed, the limit is {limit}: raise it (ulimit -n) or ask for fewer sockets"
+        "{wanted} file descriptors are needed, the limit is {limit}: raise it (ulimit -n), share them out \
+         (--processes) or ask for fewer sockets"
     )]
     Descriptors {
         /// Descriptors that the scenario needs.
@@ -78,9 +79,28 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The peer of the floor measurement failed.
-    #[error("the reading process: {0}")]
-    Reader(String),
+    /// A template can't be used.
+    #[error("template {}: {reason}", path.display())]
+    Template {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The template lacks what the scenario needs.
+    #[error("the template has no {key}, which this scenario needs")]
+    Lacking {
+        /// What would say it.
+        key: &'static str,
+    },
+    /// A process that this one started failed.
+    #[error("{role}: {reason}")]
+    Helper {
+        /// What it was to do.
+        role: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// The system refused something that is always needed.
     #[error("{what}: {source}")]
     System {

@@ -33,6 +33,19 @@ impl Latency {
         self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
+    /// Each time that was entered, as far as it is kept, and how often.
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        let recorded = self.histogram.iter().flat_map(Histogram::iter_recorded);
+        recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    }
+
+    /// Enters what another distribution gave as [`Self::counts`].
+    pub fn add(&mut self, counts: &[(u64, u64)]) {
+        if let Some(histogram) = &mut self.histogram {
+            counts.iter().for_each(|(nanos, count)| histogram.saturating_record_n(*nanos, *count));
+        }
+    }
+
     /// The usual figures.
     pub fn summary(&self) -> Summary {
         let Some(histogram) = &self.histogram else {
@@ -91,6 +104,17 @@ mod tests {
         assert!((summary.p50_us - 500.0).abs() < 1.0, "{summary}");
         assert!((summary.p99_us - 990.0).abs() < 1.0, "{summary}");
         assert!((summary.max_us - 1000.0).abs() < 1.0, "{summary}");
+    }
+
+    #[test]
+    fn what_is_counted_elsewhere_can_be_added() {
+        let (mut one, mut other) = (Latency::default(), Latency::default());
+        (1..=500).for_each(|i| one.record(i * 1000));
+        (501..=1000).for_each(|i| other.record(i * 1000));
+        one.add(&other.counts());
+        let summary = one.summary();
+        assert_eq!(summary.count, 1000);
+        assert!((summary.p90_us - 900.0).abs() < 2.0, "{summary}");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Arguments that several scenarios share, and their bounds.
 
-use crate::{Error, Target, dialect::Dialect, marker};
+use crate::{Error, Target, dialect::Dialect, marker, speech::Speech, template::Template};
 use clap::Args;
-use fanwire_tls::ClientFiles;
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio_rustls::rustls::ClientConfig;
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// The most sockets that one process opens.
 pub const MOST_SOCKETS: i64 = 19_000;
+
+/// The most subscribers of a run, in all processes.
+pub const MOST_SUBSCRIBERS: i64 = 2_000_000;
 
 /// The longest content, in bytes.
 pub const MOST_SIZE: i64 = 1 << 20;
@@ -21,7 +22,7 @@ pub const MOST_MESSAGES: i64 = 10_000_000;
 /// What every scenario against a node takes.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Node to connect to, loopback only; repeat it to spread the connections evenly (the publisher uses the first)
+    /// Server to connect to, loopback only; repeat it to spread the connections evenly (the publisher uses the first)
     #[arg(long = "url", value_name = "URL", default_value = "ws://127.0.0.1:8765/")]
     pub urls: Vec<Target>,
     /// With wss://: authorities of the node's certificate, in PEM; the system's by default
@@ -36,7 +37,7 @@ pub struct Common {
     /// Process whose processor time and memory are reported; repeat it for several
     #[arg(long = "pid", value_name = "PID")]
     pub pids: Vec<u32>,
-    /// Loopback address to connect from: all of a machine's processes together have some 28,000 ports from each address
+    /// Loopback address to connect from: from each there are some 28,000 ports to one server
     #[arg(long, value_name = "IP", value_parser = parse_source)]
     pub source: Option<IpAddr>,
     /// Seconds without any arrival after which the rest counts as lost
@@ -45,6 +46,47 @@ pub struct Common {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its fields say it")]
     pub output: Output,
+}
+
+/// Another server than a node.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Foreign {
+    /// What another server than a node is told: a file in TOML, see crates/bench/README.md; then --dialect is not used
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+}
+
+impl Foreign {
+    /// What is spoken: `dialect`, unless there is a template.
+    pub fn speech(&self, dialect: Dialect) -> Result<Speech, Error> {
+        self.template.as_deref().map_or(Ok(Speech::Native(dialect)), |path| Template::read(path).map(Speech::Foreign))
+    }
+}
+
+/// Rounds, and what they are compared to.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Repeat {
+    /// Rounds, each with new connections; 5 with --floor if not said, and 1 without
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: Option<u32>,
+    /// After each round one of the same against the least that could do the job: a thread that only writes ready frames
+    #[arg(long)]
+    pub floor: bool,
+}
+
+impl Repeat {
+    /// How many rounds.
+    pub fn rounds(self) -> u32 {
+        self.rounds.unwrap_or(if self.floor { 5 } else { 1 })
+    }
+}
+
+/// More processes than this one.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Spread {
+    /// Processes that share the subscribers; each connects from an address of its own (127.0.1.1 and up, or --source and up)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub processes: u32,
 }
 
 /// How a result is told.
@@ -62,15 +104,6 @@ impl Common {
     /// The channel that was asked for, or one of this process alone.
     pub fn channel(&self) -> String {
         self.channel.clone().unwrap_or_else(|| format!("bench.{}", std::process::id()))
-    }
-
-    /// What connections with TLS are made with; absent where none has any.
-    pub fn tls(&self) -> Result<Option<Arc<ClientConfig>>, Error> {
-        if !self.urls.iter().any(|target| target.secure) {
-            return Ok(None);
-        }
-        let files = ClientFiles { ca: self.ca.clone(), ..ClientFiles::default() };
-        Ok(Some(Arc::clone(files.load()?.config())))
     }
 
     /// How long to wait without any arrival.

@@ -1,43 +1,58 @@
-//! When messages are sent, and the clock that sender and receivers share.
+//! When messages are sent, and the clock that sender and receivers share, whichever process they are in.
 
+use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// The clock of a run: nanoseconds since its start.
+/// The machine's monotonic clock, in nanoseconds: the same in all processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    start_nanos: u64,
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// The clock, with now as the moment that other times are counted from.
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        // It is there on every Linux; without it, one process still agrees with itself.
+        let nanos = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        Self { start: Instant::now(), start_nanos: to_nanos(nanos) }
     }
 
-    /// The nanoseconds from the start to `instant`, 0 for what lies before; ends after 584 years.
+    /// What the clock shows at `instant`; 0 for what lies before it began.
     pub fn nanos(&self, instant: Instant) -> u64 {
-        u64::try_from(instant.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+        match instant.checked_duration_since(self.start) {
+            Some(after) => self.start_nanos.saturating_add(to_nanos(after)),
+            None => self.start_nanos.saturating_sub(to_nanos(self.start - instant)),
+        }
     }
 
-    /// The nanoseconds from the start to now.
+    /// What the clock shows now.
     pub fn now(&self) -> u64 {
         self.nanos(Instant::now())
     }
 }
 
-/// An open loop: message `i` is due at `start + i / rate`, however late those before it were.
+/// `duration` in nanoseconds, at most 584 years.
+pub fn to_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An open loop: messages are due at even distances, or several at a time, however late those before them were.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// When the first message is due.
     pub start: Instant,
     /// Messages a second, above 0.
     pub rate: f64,
+    /// So many are due together, at least 1.
+    pub burst: u64,
 }
 
 impl Schedule {
     /// When message `index` is due.
     pub fn due(&self, index: u64) -> Instant {
-        self.start + Duration::from_secs_f64(index as f64 / self.rate)
+        let first_of_burst = index - index % self.burst;
+        self.start + Duration::from_secs_f64(first_of_burst as f64 / self.rate)
     }
 }
 
@@ -54,24 +69,37 @@ pub enum Pace {
 mod tests {
     use super::*;
 
+    fn schedule(rate: f64, burst: u64) -> Schedule {
+        Schedule { start: Instant::now(), rate, burst }
+    }
+
     #[test]
     fn messages_are_due_at_even_distances_from_the_start() {
-        let schedule = Schedule { start: Instant::now(), rate: 4.0 };
+        let schedule = schedule(4.0, 1);
         let offsets = [0, 1, 2, 400].map(|index| schedule.due(index) - schedule.start);
         assert_eq!(offsets, [0, 250, 500, 100_000].map(Duration::from_millis));
     }
 
     #[test]
+    fn bursts_keep_the_rate() {
+        let schedule = schedule(4.0, 2);
+        let offsets = [0, 1, 2, 3, 4].map(|index| schedule.due(index) - schedule.start);
+        assert_eq!(offsets, [0, 0, 500, 500, 1000].map(Duration::from_millis));
+    }
+
+    #[test]
     fn the_schedule_does_not_drift() {
-        let schedule = Schedule { start: Instant::now(), rate: 3.0 };
+        let schedule = schedule(3.0, 1);
         assert_eq!(schedule.due(3_000_000) - schedule.start, Duration::from_secs(1_000_000));
     }
 
     #[test]
-    fn the_clock_starts_at_zero_and_knows_nothing_before() {
-        let clock = Clock::start();
-        assert_eq!(clock.nanos(clock.start), 0);
-        assert_eq!(clock.nanos(clock.start + Duration::from_micros(3)), 3000);
-        assert_eq!(clock.nanos(clock.start.checked_sub(Duration::from_secs(1)).unwrap_or(clock.start)), 0);
+    fn two_clocks_agree() {
+        let (one, other) = (Clock::start(), Clock::start());
+        let instant = one.start + Duration::from_secs(3);
+        // Between the two readings that begin a clock this thread may have to wait.
+        assert!(one.nanos(instant).abs_diff(other.nanos(instant)) < 1_000_000_000);
+        assert_eq!(one.nanos(instant) - one.nanos(one.start), 3_000_000_000);
+        assert_eq!(one.nanos(one.start) - one.nanos(one.start - Duration::from_nanos(5)), 5);
     }
 }

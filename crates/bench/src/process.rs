@@ -2,7 +2,12 @@
 
 use crate::Error;
 use serde::Serialize;
-use std::{fmt, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// The unit of `/proc/PID/stat`: USER_HZ is 100 on every Linux port that the node runs on.
 const TICK: Duration = Duration::from_millis(10);
@@ -41,21 +46,49 @@ impl Watch {
         self.pids.iter().map(|pid| read(*pid, "stat", parse_stat)).collect()
     }
 
+    /// These processes and `more`.
+    pub fn and(mut self, more: Vec<u32>) -> Self {
+        self.pids.extend(more);
+        self
+    }
+
+    /// The processor time of each thread of each process. Threads that end meanwhile are left out.
+    pub fn threads(&self) -> Threads {
+        let mut threads = Threads::default();
+        for pid in &self.pids {
+            for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+                let cpu = fs::read_to_string(entry.path().join("stat")).ok().as_deref().and_then(parse_stat);
+                threads.0.extend(cpu.map(|cpu| (entry.path(), cpu)));
+            }
+        }
+        threads
+    }
+
     /// The private memory of each process, in bytes: the `Private_` lines of `smaps_rollup`.
     pub fn memory(&self) -> Result<Vec<u64>, Error> {
         self.pids.iter().map(|pid| read(*pid, "smaps_rollup", parse_private)).collect()
     }
 
-    /// What each process used since `before`, also per one of `deliveries`.
-    pub fn cost_since(&self, before: &[Cpu], deliveries: u64) -> Result<Vec<Cost>, Error> {
+    /// What each process used since `before`, also per one of `units`: deliveries, cycles or answers.
+    pub fn cost_since(&self, before: &[Cpu], units: u64) -> Result<Vec<Cost>, Error> {
         let after = self.cpu()?;
         let pairs = before.iter().zip(after);
-        Ok(self
-            .pids
-            .iter()
-            .zip(pairs)
-            .map(|(pid, (before, after))| Cost::new(*pid, *before, after, deliveries))
-            .collect())
+        Ok(self.pids.iter().zip(pairs).map(|(pid, (before, after))| Cost::new(*pid, *before, after, units)).collect())
+    }
+}
+
+/// The processor time of threads since they started.
+#[derive(Debug, Default)]
+pub struct Threads(HashMap<PathBuf, Cpu>);
+
+impl Threads {
+    /// The most that one thread of `after` used since this, in processor time.
+    pub fn busiest(&self, after: &Self) -> Duration {
+        let used = |(thread, cpu): (&PathBuf, &Cpu)| {
+            let before = self.0.get(thread).copied().unwrap_or_default();
+            (cpu.user + cpu.system).saturating_sub(before.user + before.system)
+        };
+        after.0.iter().map(used).max().unwrap_or_default()
     }
 }
 
@@ -88,35 +121,47 @@ pub struct Cost {
     pub user_seconds: f64,
     /// Kernel mode, in seconds.
     pub system_seconds: f64,
-    /// User mode per delivery, in microseconds; absent without deliveries.
+    /// User mode for each delivery, cycle or answer, in microseconds; absent without any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_us_per_delivery: Option<f64>,
-    /// Kernel mode per delivery, in microseconds; absent without deliveries.
+    pub user_us_each: Option<f64>,
+    /// Kernel mode for each, in microseconds; absent without any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub system_us_per_delivery: Option<f64>,
+    pub system_us_each: Option<f64>,
 }
 
 impl Cost {
-    fn new(pid: u32, before: Cpu, after: Cpu, deliveries: u64) -> Self {
+    fn new(pid: u32, before: Cpu, after: Cpu, units: u64) -> Self {
         let user_seconds = after.user.saturating_sub(before.user).as_secs_f64();
         let system_seconds = after.system.saturating_sub(before.system).as_secs_f64();
-        let each = |seconds: f64| (deliveries > 0).then(|| seconds * 1e6 / deliveries as f64);
+        let each = |seconds: f64| (units > 0).then(|| seconds * 1e6 / units as f64);
         Self {
             pid,
             user_seconds,
             system_seconds,
-            user_us_per_delivery: each(user_seconds),
-            system_us_per_delivery: each(system_seconds),
+            user_us_each: each(user_seconds),
+            system_us_each: each(system_seconds),
         }
+    }
+}
+
+impl Cost {
+    /// What all of `costs` come to together for each delivery, cycle or answer.
+    pub fn figures(costs: &[Self]) -> BTreeMap<&'static str, f64> {
+        let sum = |part: fn(&Self) -> Option<f64>| costs.iter().filter_map(part).sum::<f64>();
+        if !costs.iter().any(|cost| cost.user_us_each.is_some()) {
+            return BTreeMap::new();
+        }
+        let (user, system) = (sum(|cost| cost.user_us_each), sum(|cost| cost.system_us_each));
+        BTreeMap::from([("cpu_us_each", user + system), ("cpu_user_us_each", user), ("cpu_system_us_each", system)])
     }
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pid, user_seconds, system_seconds, user_us_per_delivery, system_us_per_delivery } = self;
+        let Self { pid, user_seconds, system_seconds, user_us_each, system_us_each } = self;
         write!(f, "process {pid}: user {user_seconds:.2} s, system {system_seconds:.2} s")?;
-        match (user_us_per_delivery, system_us_per_delivery) {
-            (Some(user), Some(system)) => write!(f, "; per delivery user {user:.3} us, system {system:.3} us"),
+        match (user_us_each, system_us_each) {
+            (Some(user), Some(system)) => write!(f, "; for each user {user:.3} us, system {system:.3} us"),
             _ => Ok(()),
         }
     }
@@ -152,10 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn the_busiest_thread_is_the_one_that_used_most_meanwhile() {
+        let at =
+            |name: &str, seconds| (PathBuf::from(name), Cpu { user: Duration::from_secs(seconds), ..Cpu::default() });
+        let before = Threads(HashMap::from([at("a", 100), at("b", 1)]));
+        let after = Threads(HashMap::from([at("a", 101), at("b", 4), at("c", 2)]));
+        assert_eq!(before.busiest(&after), Duration::from_secs(3));
+        assert!(!Watch::own().unwrap().threads().0.is_empty());
+    }
+
+    #[test]
     fn costs_are_shared_out_over_deliveries() {
         let after = Cpu { user: Duration::from_secs(1), system: Duration::from_secs(2) };
         let cost = Cost::new(1, Cpu::default(), after, 1_000_000);
-        assert_eq!((cost.user_us_per_delivery, cost.system_us_per_delivery), (Some(1.0), Some(2.0)));
-        assert_eq!(Cost::new(1, Cpu::default(), after, 0).user_us_per_delivery, None);
+        assert_eq!((cost.user_us_each, cost.system_us_each), (Some(1.0), Some(2.0)));
+        assert_eq!(Cost::new(1, Cpu::default(), after, 0).user_us_each, None);
     }
 }

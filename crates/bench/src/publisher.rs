@@ -3,30 +3,30 @@
 
 use crate::{
     Error, Target,
+    answers::{Answers, Outcome},
     confirm::Confirmations,
-    dialect::{Command, Dialect},
-    frame::{Frame, Opcode, Parser},
     latency::Latency,
-    marker::Marker,
+    letter::{Form, Letter},
     outgoing::Masker,
     pace::{Clock, Pace},
-    websocket::{Options, WebSocket},
+    speech::Speech,
+    websocket::{Options, Scratch, WebSocket, dial},
     wire::Wire,
 };
-use fanwire_protocol::frame::Opcode as Sending;
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 use tokio_rustls::rustls::ClientConfig;
+use tokio_util::either::Either;
 
 /// How long one write may be held up by a node that doesn't read, and how long a window may stay shut.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The most texts of refusals that are kept.
-const MOST_REFUSALS: usize = 4;
+/// As many bytes as this are written at once where several messages are due.
+const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// What confirms a message when a window paces the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -34,21 +34,8 @@ const MOST_REFUSALS: usize = 4;
 pub enum Confirm {
     /// One of the subscribers got it
     Subscriber,
-    /// The node answered the publication with ok
+    /// The server answered the publication with ok
     Ok,
-}
-
-/// What every message has in common.
-#[derive(Debug, Clone)]
-pub struct Letter {
-    /// How commands are spelled.
-    pub dialect: Dialect,
-    /// Where they go.
-    pub channel: String,
-    /// The length of the content, in bytes.
-    pub size: usize,
-    /// Whether publications carry an id and their answers confirm them.
-    pub confirm: Confirm,
 }
 
 /// How many messages to send, and when.
@@ -77,6 +64,17 @@ pub struct Sent {
     pub failure: Option<String>,
 }
 
+/// Where a publisher connects to.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    /// The server; another one where publications go by another protocol.
+    pub target: &'a Target,
+    /// What connections with TLS are made with.
+    pub tls: Option<&'a Arc<ClientConfig>>,
+    /// What is spoken there.
+    pub speech: &'a Arc<Speech>,
+}
+
 /// A connection that publishes.
 #[derive(Debug)]
 pub struct Publisher {
@@ -84,46 +82,34 @@ pub struct Publisher {
     clock: Clock,
     wire: Arc<Wire>,
     masker: Masker,
-    confirmations: Arc<Confirmations>,
-    refusals: Arc<Mutex<Vec<String>>>,
+    outcome: Arc<Outcome>,
     next: u64,
 }
 
 impl Publisher {
-    /// Connects to `target`, with `tls` if that has any.
-    pub async fn connect(
-        target: &Target,
-        tls: Option<&Arc<ClientConfig>>,
-        letter: Letter,
-        clock: Clock,
-    ) -> Result<Self, Error> {
-        let options = Options { dialect: letter.dialect, receive_buffer: None, source: None };
-        let (stream, parser, unparsed) = WebSocket::connect(target, tls, options).await?.into_parts();
-        let wire = Wire::new(stream, PATIENCE).map_err(Error::system("socket for blocking use"))?;
-        let publisher = Self {
-            letter,
-            clock,
-            wire: Arc::new(wire),
-            masker: Masker::default(),
-            confirmations: Arc::default(),
-            refusals: Arc::default(),
-            next: 0,
+    /// Connects to where `door` leads.
+    pub async fn connect(door: Door<'_>, letter: Letter, clock: Clock) -> Result<Self, Error> {
+        let (wire, answers, unparsed) = match &letter.form {
+            Form::Native { .. } | Form::Frame(_) => open(door, &letter).await?,
+            form @ Form::Http { target } => (blocking(target).await?, Answers::without_frames(form), Vec::new()),
+            form @ Form::Redis => (blocking(door.target).await?, Answers::without_frames(form), Vec::new()),
         };
-        let reader = publisher.reader(parser);
+        let (wire, outcome) = (Arc::new(wire), Arc::<Outcome>::default());
+        let reader = Reader { answers, wire: wire.clone(), masker: Masker::default(), outcome: outcome.clone() };
         let work = move || reader.run(&unparsed);
         thread::Builder::new().spawn(work).map_err(Error::system("thread for the publisher's answers"))?;
-        Ok(publisher)
+        Ok(Self { letter, clock, wire, masker: Masker::default(), outcome, next: 0 })
     }
 
     /// Where subscribers confirm messages, when they are asked to.
     pub fn confirmations(&self) -> Arc<Confirmations> {
-        self.confirmations.clone()
+        self.outcome.confirmations.clone()
     }
 
     /// How many messages are confirmed, once those before number `end` are, or nothing more comes for a while. Blocks.
     pub fn answered(&self, end: u64) -> u64 {
-        self.confirmations.wait(end, 1, Instant::now() + PATIENCE);
-        self.confirmations.confirmed()
+        self.outcome.confirmations.wait(end, 1, Instant::now() + PATIENCE);
+        self.outcome.confirmations.confirmed()
     }
 
     /// The number of the next message.
@@ -131,28 +117,34 @@ impl Publisher {
         self.next
     }
 
-    /// The first texts of what the node refused.
+    /// The first texts of what the server refused.
     pub fn refusals(&self) -> Vec<String> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.outcome.refusals()
     }
 
     /// Sends as `plan` says. Blocks.
     pub fn publish(&mut self, plan: &Plan) -> Sent {
         let mut sent = Sent { first: self.next, end: self.next, lag: Latency::default(), failure: None };
         sleep_until(plan.start);
+        let (mut bytes, mut due) = (Vec::new(), Vec::new());
         while sent.end - sent.first < plan.most {
-            let Some(due) = self.wait_for_turn(plan, sent.end - sent.first) else {
+            let Some(turn) = self.wait_for_turn(plan, sent.end - sent.first) else {
                 sent.failure = Some(format!("no confirmation within {PATIENCE:?}"));
                 break;
             };
-            if plan.until.is_some_and(|until| due >= until) {
+            if plan.until.is_some_and(|until| turn >= until) {
                 break;
             }
-            if let Err(error) = self.send(due) {
+            bytes.clear();
+            due.clear();
+            self.gather(plan, &sent, turn, &mut bytes, &mut due);
+            if let Err(error) = self.wire.write_all(&bytes) {
                 sent.failure = Some(format!("publishing failed: {error}"));
                 break;
             }
-            sent.lag.record(self.clock.now() - self.clock.nanos(due));
+            let now = self.clock.now();
+            due.iter().for_each(|due| sent.lag.record(now.saturating_sub(self.clock.nanos(*due))));
+            self.next += due.len() as u64;
             sent.end = self.next;
         }
         sent
@@ -167,37 +159,27 @@ impl Publisher {
                 Some(due)
             }
             Pace::Window(window) => {
-                let open = self.confirmations.wait(self.next, window, Instant::now() + PATIENCE);
+                let open = self.outcome.confirmations.wait(self.next, window, Instant::now() + PATIENCE);
                 open.then(Instant::now)
             }
         }
     }
 
-    fn send(&mut self, due: Instant) -> io::Result<()> {
-        let content = Marker { sequence: self.next, nanos: self.clock.nanos(due) }.content(self.letter.size);
-        let command = Command {
-            kind: "publish",
-            id: (self.letter.confirm == Confirm::Ok).then_some(self.next),
-            channel: Some(&self.letter.channel),
-            content: Some(&content),
-            ..Command::default()
-        };
-        let payload = self.letter.dialect.encode(&command);
-        let mut frame = Vec::with_capacity(payload.len() + 14);
-        self.masker.frame(self.letter.dialect.opcode(), &payload, &mut frame);
-        self.wire.write_all(&frame)?;
-        self.next += 1;
-        Ok(())
-    }
-
-    fn reader(&self, parser: Parser) -> Reader {
-        Reader {
-            parser,
-            dialect: self.letter.dialect,
-            masker: Masker::default(),
-            wire: self.wire.clone(),
-            confirmations: self.confirmations.clone(),
-            refusals: self.refusals.clone(),
+    /// The message that is due at `turn`, and by the clock all that are due by now.
+    fn gather(&mut self, plan: &Plan, sent: &Sent, turn: Instant, bytes: &mut Vec<u8>, due: &mut Vec<Instant>) {
+        let now = Instant::now();
+        let mut next = Some(turn);
+        while let Some(instant) = next {
+            let sequence = self.next + due.len() as u64;
+            self.letter.append(sequence, self.clock.nanos(instant), &mut self.masker, bytes);
+            due.push(instant);
+            let index = sequence + 1 - sent.first;
+            next = match plan.pace {
+                Pace::Open(schedule) if index < plan.most && bytes.len() < MOST_AT_ONCE => {
+                    Some(schedule.due(index)).filter(|due| *due <= now && plan.until.is_none_or(|until| *due < until))
+                }
+                _ => None,
+            };
         }
     }
 }
@@ -209,6 +191,31 @@ impl Drop for Publisher {
     }
 }
 
+/// A connection like those of subscribers.
+async fn open(door: Door<'_>, letter: &Letter) -> Result<(Wire, Answers, Vec<u8>), Error> {
+    let Door { target, tls, speech } = door;
+    let options = Options { speech: speech.clone(), receive_buffer: None, source: None };
+    let channel = letter.channels.name(0);
+    let mut socket = WebSocket::connect(&target.of_channel(&channel), tls, options).await?;
+    if let Speech::Foreign(_) = **speech {
+        socket.subscribe(&Scratch::new(MOST_AT_ONCE), &channel).await?;
+    }
+    let (stream, parser, unparsed) = socket.into_parts();
+    let answers = match **speech {
+        Speech::Native(dialect) => Answers::Native(dialect, parser),
+        Speech::Foreign(_) => Answers::Foreign(speech.clone(), parser),
+    };
+    Ok((Wire::new(stream, PATIENCE).map_err(Error::system(BLOCKING))?, answers, unparsed))
+}
+
+const BLOCKING: &str = "socket for blocking use";
+
+async fn blocking(target: &Target) -> Result<Wire, Error> {
+    let failed = |source| Error::Connect { address: target.address, source };
+    let stream = dial(target.address, None, None).await.map_err(failed)?;
+    Wire::new(Either::Left(stream), PATIENCE).map_err(Error::system(BLOCKING))
+}
+
 fn sleep_until(instant: Instant) {
     let left = instant.saturating_duration_since(Instant::now());
     if !left.is_zero() {
@@ -218,12 +225,10 @@ fn sleep_until(instant: Instant) {
 
 /// The reading side of a publisher's connection.
 struct Reader {
-    parser: Parser,
-    dialect: Dialect,
-    masker: Masker,
+    answers: Answers,
     wire: Arc<Wire>,
-    confirmations: Arc<Confirmations>,
-    refusals: Arc<Mutex<Vec<String>>>,
+    masker: Masker,
+    outcome: Arc<Outcome>,
 }
 
 impl Reader {
@@ -239,36 +244,8 @@ impl Reader {
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut answers = Vec::new();
-        let Self { parser, dialect, masker, confirmations, refusals, .. } = self;
-        let fed = parser.feed(bytes, |frame| match frame.opcode {
-            Opcode::Ping => masker.frame(Sending::Pong, frame.payload, &mut answers),
-            Opcode::Text | Opcode::Binary => take_event(*dialect, frame, confirmations, refusals),
-            Opcode::Close => note(refusals, format!("publisher's connection closed: {:?}", frame.payload)),
-            _ => {}
-        });
-        if let Err(broken) = fed {
-            note(refusals, format!("broken frame to the publisher: {broken}"));
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        self.wire.write_all(&answers)
-    }
-}
-
-fn take_event(dialect: Dialect, frame: Frame<'_>, confirmations: &Confirmations, refusals: &Mutex<Vec<String>>) {
-    match dialect.decode(frame.payload) {
-        Some(event) if event.kind == "ok" => event.id.into_iter().for_each(|id| confirmations.confirm(id)),
-        Some(event) if event.kind == "error" => note(
-            refusals,
-            format!("publication refused: {}: {}", event.code.unwrap_or_default(), event.message.unwrap_or_default()),
-        ),
-        _ => {}
-    }
-}
-
-fn note(refusals: &Mutex<Vec<String>>, text: String) {
-    let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
-    if refusals.len() < MOST_REFUSALS {
-        refusals.push(text);
+        let mut out = Vec::new();
+        self.answers.take(bytes, &mut self.masker, &self.outcome, &mut out)?;
+        if out.is_empty() { Ok(()) } else { self.wire.write_all(&out) }
     }
 }

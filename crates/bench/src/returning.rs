@@ -4,11 +4,12 @@ use crate::{
     Target,
     arrivals::Arrivals,
     board::Board,
-    dialect::{Command, Event, Place},
+    dialect::{Command, Dialect, Event, Place},
     error::Ended,
     frame::{Frame, Opcode},
     latency::Latency,
     marker::Finder,
+    pace::to_nanos,
     subscriber::SharedAccount,
     websocket::{Options, WebSocket},
 };
@@ -35,6 +36,8 @@ const ASKED: u64 = 0;
 pub struct Way {
     /// How each connects.
     pub options: Options,
+    /// What is spoken.
+    pub dialect: Dialect,
     /// What connections with TLS are made with.
     pub tls: Option<Arc<ClientConfig>>,
     /// What each subscribes to.
@@ -134,18 +137,18 @@ impl Returner {
         let (lost, returns) = (Instant::now(), Rc::clone(&self.returns));
         let mut socket = self.connect().await;
         let asked = Instant::now();
-        returns.connect.borrow_mut().record(nanos(asked - lost));
+        returns.connect.borrow_mut().record(to_nanos(asked - lost));
         self.ask(&mut socket);
         self.recover(&mut socket).await?;
-        returns.recover.borrow_mut().record(nanos(asked.elapsed()));
-        returns.away.borrow_mut().record(nanos(lost.elapsed()));
+        returns.recover.borrow_mut().record(to_nanos(asked.elapsed()));
+        returns.away.borrow_mut().record(to_nanos(lost.elapsed()));
         returns.live.count();
         Ok(socket)
     }
 
     async fn connect(&self) -> WebSocket {
         loop {
-            match WebSocket::connect(&self.target, self.way.tls.as_ref(), self.way.options).await {
+            match WebSocket::connect(&self.target, self.way.tls.as_ref(), self.way.options.clone()).await {
                 Ok(socket) => return socket,
                 Err(_) => self.returns.failed_attempts.set(self.returns.failed_attempts.get() + 1),
             }
@@ -154,11 +157,11 @@ impl Returner {
     }
 
     fn ask(&self, socket: &mut WebSocket) {
-        let Way { options, channel, epoch, offset, .. } = &*self.way;
-        let last = options.dialect.decode(&self.last).and_then(|event| event.offset);
+        let Way { dialect, channel, epoch, offset, .. } = &*self.way;
+        let last = dialect.decode(&self.last).and_then(|event| event.offset);
         let recover = Some(Place { epoch, offset: last.unwrap_or(*offset) });
         let subscribe = Command { kind: "subscribe", id: Some(ASKED), channel: Some(channel), content: None, recover };
-        socket.command(&subscribe);
+        socket.command(*dialect, &subscribe);
     }
 
     /// Reads until nothing is missing.
@@ -196,12 +199,12 @@ impl Returner {
         if !matches!(frame.opcode, Opcode::Text | Opcode::Binary) {
             return Taken::Other;
         }
-        let (mut account, dialect) = (self.account.borrow_mut(), self.way.options.dialect);
+        let (mut account, dialect) = (self.account.borrow_mut(), self.way.dialect);
         let Some(marker) = finder.find(frame.payload) else {
             account.take_event(dialect, frame.payload);
             return dialect.decode(frame.payload).map_or(Taken::Other, Taken::Event);
         };
-        account.ledger.record(marker.sequence);
+        account.record(marker.sequence);
         self.board.record(marker.nanos, now);
         self.last.clear();
         self.last.extend_from_slice(frame.payload);
@@ -227,14 +230,9 @@ impl Missing {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Dialect;
 
     fn event(text: &str) -> Taken {
         Dialect::Json.decode(text.as_bytes()).map_or(Taken::Other, Taken::Event)

@@ -1,6 +1,14 @@
 //! What can be measured.
 
-use crate::{Error, chatter, fanout, floor, idle, options::Output, publish, stall, storm};
+use crate::{
+    Error, floor,
+    options::Output,
+    scenarios::{
+        channels::Channels, chatter::Chatter, connect::Connect, echo::Echo, fanout::Fanout, floor::Floor, idle::Idle,
+        latency::Latency, publish::Publish, stall::Stall, storm::Storm,
+    },
+    worker,
+};
 use clap::Subcommand;
 use serde::Serialize;
 use std::{fmt::Display, io::Write};
@@ -10,67 +18,72 @@ use tokio::runtime::LocalRuntime;
 #[derive(Debug, Clone, Subcommand)]
 pub enum Scenario {
     /// One publisher, many subscribers: latency, losses, processor time a delivery
-    Fanout(fanout::Fanout),
-    /// Many connections that do nothing: memory and processor time a connection
-    Idle(idle::Idle),
-    /// Subscribers that never read: what the others notice, and what the node's memory does
-    Stall(stall::Stall),
-    /// The least that writing a frame to every socket can cost on this machine
-    Floor(floor::Floor),
-    /// Connections with small buffers that ping and send commands while messages flow: broken frames
-    Chatter(chatter::Chatter),
+    Fanout(Fanout),
+    /// Many channels with one subscriber each: what a message costs that goes to one only
+    Channels(Channels),
+    /// What nodes add to the time that a message takes through Redis
+    Latency(Latency),
+    /// Requests and their answers: delay, answers a second
+    Echo(Echo),
+    /// Connections that are opened and closed, or all dialled at once: how fast, at which cost
+    Connect(Connect),
+    /// Many connections that do nothing: memory and processor time a connection, and whether all are still there
+    Idle(Idle),
     /// Many clients that lose their connections and recover all at once: how long it takes, what others notice
-    Storm(storm::Storm),
+    Storm(Storm),
+    /// Subscribers that never read: what the others notice, and what the node's memory does
+    Stall(Stall),
+    /// Connections with small buffers that ping and send commands while messages flow: broken frames
+    Chatter(Chatter),
     /// What a publication costs with and without a history
-    Publish(publish::Publish),
-    /// The reading process of the floor measurement
+    Publish(Publish),
+    /// The least that writing a frame to every socket can cost on this machine
+    Floor(Floor),
+    /// The server that is the floor
     #[command(hide = true)]
-    FloorReader(floor::Reader),
+    FloorServer,
+    /// Subscribers for another process
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Carries out `scenario` and writes its result to `out`; true if nothing was lost, doubled, out of order or broken,
 /// or if that was allowed.
 ///
-/// `prefix` is what stands before the scenario's name on the command line of this program. Runs on an own runtime, so
-/// not from within one.
-pub fn run(scenario: Scenario, prefix: &[&str], out: &mut impl Write) -> Result<bool, Error> {
+/// Runs on an own runtime, so not from within one. What it starts is this program again, with `bench` as its first
+/// argument.
+pub fn run(scenario: Scenario, out: &mut impl Write) -> Result<bool, Error> {
     let runtime = LocalRuntime::new().map_err(Error::system("runtime"))?;
+    /// Runs a scenario and tells what came of it.
+    macro_rules! tell {
+        ($scenario:expr) => {{
+            let report = runtime.block_on($scenario.run())?;
+            tell(out, $scenario.output(), &report, report.is_clean())
+        }};
+    }
     match scenario {
-        Scenario::Fanout(fanout) => {
-            let report = runtime.block_on(fanout.run())?;
-            tell(out, fanout.output(), &report, report.is_clean())
-        }
-        Scenario::Idle(idle) => {
-            let report = runtime.block_on(idle.run())?;
-            tell(out, idle.output(), &report, report.is_clean())
-        }
-        Scenario::Stall(stall) => {
-            let report = runtime.block_on(stall.run())?;
-            tell(out, stall.output(), &report, report.is_clean())
-        }
-        Scenario::Floor(floor) => {
-            let report = floor.run(&runtime, prefix)?;
-            tell(out, floor.output(), &report, report.is_clean())
-        }
-        Scenario::Chatter(chatter) => {
-            let report = runtime.block_on(chatter.run())?;
-            tell(out, chatter.output(), &report, report.is_clean())
-        }
-        Scenario::Storm(storm) => {
-            let report = runtime.block_on(storm.run())?;
-            tell(out, storm.output(), &report, report.is_clean())
-        }
-        Scenario::Publish(publish) => {
-            let report = runtime.block_on(publish.run())?;
-            tell(out, publish.output(), &report, report.is_clean())
-        }
-        Scenario::FloorReader(reader) => runtime.block_on(reader.run()).map(|()| true),
+        Scenario::Fanout(fanout) => tell!(fanout),
+        Scenario::Channels(channels) => tell!(channels),
+        Scenario::Latency(latency) => tell!(latency),
+        Scenario::Echo(echo) => tell!(echo),
+        Scenario::Connect(connect) => tell!(connect),
+        Scenario::Idle(idle) => tell!(idle),
+        Scenario::Storm(storm) => tell!(storm),
+        Scenario::Stall(stall) => tell!(stall),
+        Scenario::Chatter(chatter) => tell!(chatter),
+        Scenario::Publish(publish) => tell!(publish),
+        Scenario::Floor(floor) => tell!(floor),
+        Scenario::FloorServer => floor::serve().map(|()| true),
+        Scenario::Worker => runtime.block_on(worker::work()).map(|()| true),
     }
 }
 
 fn tell(out: &mut impl Write, how: Output, report: &(impl Serialize + Display), clean: bool) -> Result<bool, Error> {
     let written = if how.json {
-        serde_json::to_writer(&mut *out, report).map_err(Into::into).and_then(|()| writeln!(out))
+        serde_json::to_value(report).map_err(Into::into).and_then(|mut report| {
+            report["clean"] = clean.into();
+            writeln!(out, "{report}")
+        })
     } else {
         writeln!(out, "{report}\n{}", if clean { "clean" } else { "NOT CLEAN" })
     };

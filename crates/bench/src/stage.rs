@@ -1,66 +1,150 @@
 //! Subscribers and a publisher, ready for one round of messages after another.
 
 use crate::{
-    Error,
+    Error, Target,
     board::Board,
-    crowd::Crowd,
+    crew::{Crew, Job, Tally},
+    generator::{Generator, Load, Start},
     integrity::Integrity,
-    latency::Summary,
+    lane::Channels,
+    latency::{Latency, Summary},
+    letter::{Form, Letter},
     options::Common,
-    pace::Clock,
     process::{Cost, Cpu, Watch},
-    publisher::{Confirm, Letter, Plan, Publisher, Sent},
-    subscriber::{Seat, SharedAccount},
+    progress::Progress,
+    publisher::{Confirm, Door, Plan, Publisher, Sent},
+    rounds::Measured,
+    speech::Speech,
+    subscriber::Seat,
+    workers::{Workers, shares, source},
 };
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     fmt,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{task::JoinSet, time::sleep_until};
-use tokio_rustls::rustls::ClientConfig;
+use tokio::time::sleep_until;
+
+/// Where a round is played: at the server that is measured, or at the floor.
+#[derive(Debug, Clone)]
+pub struct Arena {
+    /// What all scenarios take; its targets and processes are those of the arena.
+    pub common: Common,
+    /// What is spoken.
+    pub speech: Speech,
+    /// Where it is told what goes on.
+    pub progress: Progress,
+}
+
+impl Arena {
+    /// The node or nodes that `common` names, in their dialect.
+    pub fn of_nodes(common: &Common) -> Self {
+        Self { common: common.clone(), speech: Speech::Native(common.dialect), progress: Progress::new() }
+    }
+}
+
+impl Arena {
+    /// How a single connection is opened there.
+    pub fn job(&self) -> Job {
+        let Common { urls, ca, source, .. } = self.common.clone();
+        Job {
+            targets: urls,
+            ca,
+            speech: self.speech.clone(),
+            channels: Channels::one(self.common.channel()),
+            first: 0,
+            count: 1,
+            receive_buffer: None,
+            source,
+            ramp: None,
+            least_memory: 0,
+        }
+    }
+}
+
+/// How many subscribers, and what they are sent.
+#[derive(Debug, Clone)]
+pub struct Seats {
+    /// Where they connect to; where the arena is if empty.
+    pub targets: Vec<Target>,
+    /// Subscribers, at least one.
+    pub count: u32,
+    /// How many channels they share, each subscribed to one.
+    pub channels: u32,
+    /// Processes that share them.
+    pub processes: u32,
+    /// `SO_RCVBUF` of each, in bytes; the system's default if absent.
+    pub receive_buffer: Option<u32>,
+    /// How many connect a second at most.
+    pub ramp: Option<f64>,
+    /// No more connect when the machine has less memory than this available, in bytes.
+    pub least_memory: u64,
+    /// Bytes of content a message.
+    pub size: u32,
+    /// What confirms a message when a window paces the publisher. Of the subscribers, it is the last.
+    pub confirm: Confirm,
+    /// Whether messages go to all connections, whatever they are subscribed to, where the server knows such.
+    pub to_all: bool,
+}
+
+impl Seats {
+    /// `count` subscribers of one channel, in this process.
+    pub fn of(count: u32, size: u32) -> Self {
+        Self {
+            targets: Vec::new(),
+            count,
+            channels: 1,
+            processes: 1,
+            receive_buffer: None,
+            ramp: None,
+            least_memory: 0,
+            size,
+            confirm: Confirm::Subscriber,
+            to_all: false,
+        }
+    }
+
+    /// What each process is to open; the last of them is this one.
+    fn jobs(&self, arena: &Arena) -> Vec<Job> {
+        let common = &arena.common;
+        let (shares, mut first) = (shares(self.count, self.processes), 0);
+        let processes = u32::try_from(shares.len()).unwrap_or(u32::MAX);
+        let targets = if self.targets.is_empty() { &common.urls } else { &self.targets };
+        let job = |(index, count)| {
+            let job = Job {
+                targets: targets.clone(),
+                channels: Channels { name: common.channel(), count: self.channels },
+                first,
+                count,
+                receive_buffer: self.receive_buffer,
+                source: source(common.source, index, processes),
+                ramp: self.ramp.map(|ramp| ramp / f64::from(processes)),
+                least_memory: self.least_memory,
+                ..arena.job()
+            };
+            first += count;
+            job
+        };
+        (0..).zip(shares).map(job).collect()
+    }
+}
 
 /// Subscribers that are being read, and a publisher.
 #[derive(Debug)]
 pub struct Stage {
-    /// What the subscribers share.
+    /// What the subscribers of this process share.
     pub board: Rc<Board>,
-    accounts: Vec<SharedAccount>,
+    crew: Crew,
+    workers: Workers,
     publisher: Publisher,
     watch: Watch,
-    own: Watch,
+    generator: Generator,
     patience: Duration,
-    /// Aborted with the stage.
-    _readers: JoinSet<()>,
-}
-
-/// How many subscribers, and what they are sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Seats {
-    /// Subscribers, at least one.
-    pub count: usize,
-    /// `SO_RCVBUF` of each, in bytes; the system's default if absent.
-    pub receive_buffer: Option<u32>,
-    /// Bytes of content a message.
-    pub size: usize,
-    /// What confirms a message when a window paces the publisher. Of the subscribers, it is the last.
-    pub confirm: Confirm,
-}
-
-impl Seats {
-    fn crowd<'a>(&self, common: &'a Common, tls: Option<&'a Arc<ClientConfig>>, channel: &'a str) -> Crowd<'a> {
-        Crowd {
-            targets: &common.urls,
-            tls,
-            dialect: common.dialect,
-            channel,
-            receive_buffer: self.receive_buffer,
-            source: common.source,
-            count: self.count,
-        }
-    }
+    memory_before: Vec<u64>,
+    memory_open: Vec<u64>,
 }
 
 /// What one round of messages showed.
@@ -78,42 +162,67 @@ pub struct Round {
     pub latency: Summary,
     /// By how much the publisher was late: a part of the latency that is the load generator's own.
     pub send_lag: Summary,
+    /// Growth of the watched processes' private memory by connections when all were open, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_connection: Option<f64>,
     /// What the watched processes used after the warm-up.
     pub servers: Vec<Cost>,
     /// What the load generator used after the warm-up.
-    pub generator: Vec<Cost>,
+    pub generator: Load,
 }
 
 impl Stage {
-    /// Opens the subscribers and the publisher; `read` is what each subscriber does from then on.
-    pub async fn open<F, R>(common: &Common, seats: Seats, read: F) -> Result<Self, Error>
+    /// Opens the subscribers and the publisher; `read` is what each subscriber of this process does from then on.
+    pub async fn open<R>(arena: &Arena, seats: &Seats, read: impl Fn(Seat) -> R) -> Result<Self, Error>
     where
-        F: Fn(Seat) -> R,
         R: Future<Output = ()> + 'static,
     {
+        let Arena { common, progress, .. } = arena;
         let watch = Watch::new(&common.pids)?;
-        let clock = Clock::start();
-        let board = Rc::new(Board::new(clock));
-        let (channel, tls) = (common.channel(), common.tls()?);
-        let sockets = seats.crowd(common, tls.as_ref(), &channel).open(&board.scratch).await?;
-        let letter = Letter { dialect: common.dialect, channel, size: seats.size, confirm: seats.confirm };
-        let publisher = Publisher::connect(&common.urls[0], tls.as_ref(), letter, clock).await?;
-        let accounts: Vec<_> = sockets.iter().map(|_| SharedAccount::default()).collect();
+        let memory_before = watch.memory()?;
+        progress.count("connections", seats.count.into());
+        let mut jobs = seats.jobs(arena);
+        let Some(own) = jobs.pop() else {
+            return Err(Error::Helper { role: "stage", reason: "nobody to seat".into() });
+        };
+        let publisher = Self::publisher(arena, seats, &own).await?;
+        let workers = Workers::start(jobs, progress).await?;
         let confirmations = (seats.confirm == Confirm::Subscriber).then(|| publisher.confirmations());
-        let mut readers = JoinSet::new();
-        for (index, (socket, account)) in sockets.into_iter().zip(&accounts).enumerate() {
-            let last = index + 1 == accounts.len();
-            readers.spawn_local(read(Seat {
-                index,
-                socket,
-                dialect: common.dialect,
-                account: account.clone(),
-                board: board.clone(),
-                confirmations: confirmations.clone().filter(|_| last),
-            }));
-        }
-        let own = Watch::own()?;
-        Ok(Self { board, accounts, publisher, watch, own, patience: common.patience(), _readers: readers })
+        let others = workers.open();
+        let crew = Crew::open(&own, read, confirmations.as_ref(), |open| progress.at(others + open)).await?;
+        progress.say("waiting");
+        Ok(Self {
+            board: crew.board.clone(),
+            generator: Generator::new(workers.pids())?,
+            memory_open: watch.memory()?,
+            memory_before,
+            patience: common.patience(),
+            watch,
+            crew,
+            workers,
+            publisher,
+        })
+    }
+
+    async fn publisher(arena: &Arena, seats: &Seats, job: &Job) -> Result<Publisher, Error> {
+        let (speech, tls) = (Arc::new(arena.speech.clone()), job.tls()?);
+        let door = Door { target: &arena.common.urls[0], tls: tls.as_ref(), speech: &speech };
+        let form = match seats.to_all {
+            true => Form::to_all(&speech)?,
+            false => Form::of(&speech, seats.confirm == Confirm::Ok)?,
+        };
+        let letter = Letter { form, channels: job.channels.clone(), size: seats.size as usize };
+        Publisher::connect(door, letter, crate::pace::Clock::start()).await
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.crew.len() + self.workers.open()
+    }
+
+    /// The processes that the subscribers are in.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
     }
 
     /// The number of the next message.
@@ -121,30 +230,42 @@ impl Stage {
         self.publisher.next()
     }
 
+    /// Growth of the watched processes' private memory until now by connections, in bytes.
+    pub fn bytes_per_connection(&self) -> Result<Option<f64>, Error> {
+        Ok(growth(&self.memory_before, &self.watch.memory()?, self.subscribers()))
+    }
+
     /// Publishes as `plan` says and waits for the deliveries; measures from `warmup` after the start.
     pub async fn play(mut self, plan: Plan, warmup: Duration) -> Result<(Self, Round), Error> {
         let measured_from = plan.start + warmup;
         let from_nanos = self.board.clock.nanos(measured_from);
-        self.board.restart(from_nanos);
-        self.accounts.iter().for_each(|account| account.borrow_mut().restart(self.publisher.next()));
+        self.crew.restart(from_nanos, self.publisher.next());
+        self.workers.restart(from_nanos, self.publisher.next()).await?;
         let mut publisher = self.publisher;
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
         sleep_until(measured_from.into()).await;
-        let before = (self.watch.cpu()?, self.own.cpu()?);
+        let before = (self.watch.cpu()?, self.generator.start()?);
         let (sent, publisher) =
             publishing.await.map_err(|error| Error::System { what: "publishing thread", source: error.into() })?;
         self.publisher = publisher;
-        self.board.arrivals.wait_for((sent.end - sent.first) * self.accounts.len() as u64, self.patience).await;
-        let round = self.round(&sent, from_nanos, &before)?;
+        let (own, others) =
+            tokio::join!(self.crew.settle(sent.end, self.patience), self.workers.settle(sent.end, self.patience));
+        let mut tallies = others?;
+        tallies.push(own);
+        let round = self.round(&sent, &tallies, from_nanos, &before)?;
         Ok((self, round))
     }
 
-    fn round(&self, sent: &Sent, from: u64, before: &(Vec<Cpu>, Vec<Cpu>)) -> Result<Round, Error> {
-        let (latency, last) = self.board.take();
-        let deliveries = latency.count();
-        let seconds = Duration::from_nanos(last.saturating_sub(from)).as_secs_f64();
-        let mut integrity = Integrity::of(&self.accounts, sent);
+    fn round(&self, sent: &Sent, tallies: &[Tally], from: u64, before: &(Vec<Cpu>, Start)) -> Result<Round, Error> {
+        let (mut integrity, mut latency, mut last) = (Integrity::of(&[], sent), Latency::default(), from);
+        for tally in tallies {
+            integrity.add(&tally.integrity);
+            latency.add(&tally.delays);
+            last = last.max(tally.last);
+        }
         integrity.note_errors(&self.publisher.refusals());
+        let deliveries = latency.count();
+        let seconds = Duration::from_nanos(last - from).as_secs_f64();
         Ok(Round {
             integrity,
             measured_deliveries: deliveries,
@@ -152,9 +273,32 @@ impl Stage {
             deliveries_per_second: if seconds > 0.0 { deliveries as f64 / seconds } else { 0.0 },
             latency: latency.summary(),
             send_lag: sent.lag.summary(),
+            bytes_per_connection: growth(&self.memory_before, &self.memory_open, self.subscribers()),
             servers: self.watch.cost_since(&before.0, deliveries)?,
-            generator: self.own.cost_since(&before.1, deliveries)?,
+            generator: self.generator.load(&before.1, deliveries)?,
         })
+    }
+}
+
+/// How much `after` is more than `before`, all together, for each of `connections`; none without a process.
+pub fn growth(before: &[u64], after: &[u64], connections: usize) -> Option<f64> {
+    let sum = |values: &[u64]| values.iter().sum::<u64>() as f64;
+    (!before.is_empty() && connections > 0).then(|| (sum(after) - sum(before)) / connections as f64)
+}
+
+impl Measured for Round {
+    fn figures(&self) -> BTreeMap<&'static str, f64> {
+        let mut figures = Cost::figures(&self.servers);
+        figures.insert("deliveries_per_second", self.deliveries_per_second);
+        figures.insert("latency_p50_us", self.latency.p50_us);
+        figures.insert("latency_p99_us", self.latency.p99_us);
+        figures.insert("latency_max_us", self.latency.max_us);
+        figures.extend(self.bytes_per_connection.map(|bytes| ("bytes_per_connection", bytes)));
+        figures
+    }
+
+    fn is_clean(&self) -> bool {
+        self.integrity.is_clean()
     }
 }
 
@@ -168,14 +312,26 @@ impl fmt::Display for Round {
         )?;
         writeln!(f, "latency   {}", self.latency)?;
         write!(f, "send lag  {}", self.send_lag)?;
-        for cost in &self.servers {
-            write!(f, "\n{cost}")?;
-        }
-        self.generator.iter().try_for_each(|cost| write!(f, "\nload generator, {cost}"))
+        self.bytes_per_connection.iter().try_for_each(|bytes| write!(f, "\n{bytes:.0} bytes a connection"))?;
+        self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
+        write!(f, "\n{}", self.generator)
     }
 }
 
 /// A moment in the near future, so that a round begins with everyone ready.
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_millis(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_shared_out_over_connections_and_may_be_negative() {
+        assert_eq!(growth(&[100, 100], &[300, 200], 10), Some(30.0));
+        assert_eq!(growth(&[100], &[50], 10), Some(-5.0));
+        assert_eq!(growth(&[], &[], 10), None);
+        assert_eq!(growth(&[1], &[1], 0), None);
+    }
 }

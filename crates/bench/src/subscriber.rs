@@ -6,8 +6,10 @@ use crate::{
     dialect::Dialect,
     error::Ended,
     frame::{Frame, Opcode},
+    lane::Lane,
     ledger::Ledger,
     marker::Finder,
+    speech::Speech,
     websocket::WebSocket,
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc};
@@ -15,7 +17,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 /// What one subscriber saw.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// The messages.
+    /// Which messages are its own.
+    pub lane: Lane,
+    /// They, by their numbers in the lane.
     pub ledger: Ledger,
     /// Messages that the node said it left out.
     pub dropped: u64,
@@ -35,9 +39,30 @@ const MOST_ERRORS: usize = 4;
 pub type SharedAccount = Rc<RefCell<Account>>;
 
 impl Account {
+    /// For who gets the messages of `lane`.
+    pub fn shared(lane: Lane) -> SharedAccount {
+        Rc::new(RefCell::new(Self { lane, ..Self::default() }))
+    }
+
     /// Begins anew with message `first`. What has ended stays ended.
     pub fn restart(&mut self, first: u64) {
-        *self = Self { ledger: Ledger::starting_at(first), ended: self.ended.take(), ..Self::default() };
+        let ledger = Ledger::starting_at(self.lane.before(first));
+        *self = Self { lane: self.lane, ledger, ended: self.ended.take(), ..Self::default() };
+    }
+
+    /// Enters message `sequence`.
+    pub fn record(&mut self, sequence: u64) {
+        match self.lane.place(sequence) {
+            Some(place) => self.ledger.record(place),
+            None => self.note(format!("message {sequence} of another channel")),
+        }
+    }
+
+    /// Enters a text that is no measured message: another server may send what it likes, a node only events.
+    pub fn take_other(&mut self, speech: &Speech, payload: &[u8]) {
+        if let Speech::Native(dialect) = speech {
+            self.take_event(*dialect, payload);
+        }
     }
 
     /// Enters an event that is no measured message.
@@ -70,7 +95,7 @@ pub struct Seat {
     /// Its connection, subscribed.
     pub socket: WebSocket,
     /// What is spoken on it.
-    pub dialect: Dialect,
+    pub speech: Arc<Speech>,
     /// What this subscriber alone writes down.
     pub account: SharedAccount,
     /// What all write down.
@@ -81,12 +106,12 @@ pub struct Seat {
 
 /// Reads the connection until it ends, and writes down what arrives.
 pub async fn follow(seat: Seat) {
-    let Seat { mut socket, dialect, account, board, confirmations, .. } = seat;
+    let Seat { mut socket, speech, account, board, confirmations, .. } = seat;
     loop {
         let mut now = None;
         let read = socket.read(&board.scratch, |frame| {
             let now = *now.get_or_insert_with(|| board.clock.now());
-            take(&mut account.borrow_mut(), &board, confirmations.as_deref(), dialect, frame, now);
+            take(&mut account.borrow_mut(), &board, confirmations.as_deref(), &speech, frame, now);
         });
         if let Err(ended) = read.await {
             account.borrow_mut().ended = Some(ended);
@@ -99,7 +124,7 @@ fn take(
     account: &mut Account,
     board: &Board,
     confirmations: Option<&Confirmations>,
-    dialect: Dialect,
+    speech: &Speech,
     frame: Frame<'_>,
     now: u64,
 ) {
@@ -108,12 +133,12 @@ fn take(
     }
     match account.finder.find(frame.payload) {
         Some(marker) => {
-            account.ledger.record(marker.sequence);
+            account.record(marker.sequence);
             board.record(marker.nanos, now);
             if let Some(confirmations) = confirmations {
                 confirmations.confirm(marker.sequence);
             }
         }
-        None => account.take_event(dialect, frame.payload),
+        None => account.take_other(speech, frame.payload),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     arrivals::Arrivals,
-    dialect::Command,
+    dialect::{Command, Dialect},
     frame::{Frame, Opcode},
     marker::{Finder, Marker},
     strict::Strict,
@@ -48,6 +48,7 @@ pub struct Talk {
     /// Answers to commands, and the pong to each connection's last ping.
     pub answers: Arrivals,
     every: Duration,
+    dialect: Dialect,
     channel: String,
     finished: Cell<bool>,
     said: Cell<Said>,
@@ -56,10 +57,11 @@ pub struct Talk {
 
 impl Talk {
     /// Each talker says something once in `every`; `channel` is what the names of their own channels begin with.
-    pub fn new(every: Duration, channel: String) -> Self {
+    pub fn new(every: Duration, dialect: Dialect, channel: String) -> Self {
         Self {
             answers: Arrivals::default(),
             every,
+            dialect,
             channel,
             finished: Cell::default(),
             said: Cell::default(),
@@ -104,7 +106,7 @@ impl Talk {
 
 /// Talks and listens on the seat's connection until it ends.
 pub async fn talk(seat: Seat, talk: Rc<Talk>) {
-    let mut talker = Talker::new(seat.index, &seat, talk.clone());
+    let mut talker = Talker::new(seat.index, talk.clone());
     let Seat { mut socket, board, account, .. } = seat;
     let mut turn = interval(talk.every);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,9 +147,9 @@ struct Talker {
 const TURNS: [(&str, &str); 4] = [("ping", "pong"), ("subscribe", "ok"), ("nonsense", "error"), ("unsubscribe", "ok")];
 
 impl Talker {
-    fn new(index: usize, seat: &Seat, talk: Rc<Talk>) -> Self {
+    fn new(index: usize, talk: Rc<Talk>) -> Self {
         Self {
-            strict: Strict::new(seat.dialect),
+            strict: Strict::new(talk.dialect),
             finder: Finder::default(),
             side_channel: format!("{}.{index}", talk.channel),
             unanswered: HashMap::new(),
@@ -178,7 +180,7 @@ impl Talker {
         self.last_id += 1;
         self.unanswered.insert(self.last_id, answer);
         let channel = kind.ends_with("subscribe").then_some(self.side_channel.as_str());
-        socket.command(&Command { kind, id: Some(self.last_id), channel, ..Command::default() });
+        socket.command(self.talk.dialect, &Command { kind, id: Some(self.last_id), channel, ..Command::default() });
         self.talk.count(|said| said.commands += 1);
     }
 

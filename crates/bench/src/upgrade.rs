@@ -1,11 +1,12 @@
 //! The opening handshake (RFC 6455, section 4.1).
 
-use crate::{Error, Target, dialect::Dialect};
+use crate::{Error, Target, speech::Speech};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The key of the RFC's own example, and the answer to it: one fixed pair needs no hash.
+/// The key of the RFC's own example: with one fixed key and its answer no hash is needed.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// The answer to it.
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 16 * 1024;
@@ -16,16 +17,16 @@ const END: &[u8] = b"\r\n\r\n";
 pub async fn upgrade(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     target: &Target,
-    dialect: Dialect,
+    speech: &Speech,
 ) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Connect { address: target.address, source };
-    stream.write_all(request(target, dialect).as_bytes()).await.map_err(failed)?;
+    stream.write_all(request(target, speech).as_bytes()).await.map_err(failed)?;
     stream.flush().await.map_err(failed)?;
     let mut answer = Vec::with_capacity(1024);
     loop {
         let read = stream.read_buf(&mut answer).await.map_err(failed)?;
         if let Some(end) = answer.windows(END.len()).position(|window| window == END) {
-            check(&answer[..end], dialect).map_err(|answer| Error::Upgrade { address: target.address, answer })?;
+            check(&answer[..end], speech).map_err(|answer| Error::Upgrade { address: target.address, answer })?;
             return Ok(answer.split_off(end + END.len()));
         }
         if read == 0 || answer.len() > LONGEST_ANSWER {
@@ -35,24 +36,27 @@ pub async fn upgrade(
     }
 }
 
-fn request(target: &Target, dialect: Dialect) -> String {
+fn request(target: &Target, speech: &Speech) -> String {
+    let subprotocol =
+        speech.subprotocol().map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-        target.path,
-        target.address,
-        dialect.subprotocol()
+         Sec-WebSocket-Key: {KEY}\r\n{subprotocol}\r\n",
+        target.path, target.address,
     )
 }
 
-fn check(head: &[u8], dialect: Dialect) -> Result<(), String> {
+fn check(head: &[u8], speech: &Speech) -> Result<(), String> {
     let head = String::from_utf8_lossy(head);
     let (status, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
     if status.split(' ').nth(1) != Some("101") {
         return Err(status.to_owned());
     }
     expect_header(headers, "sec-websocket-accept", ACCEPT)?;
-    expect_header(headers, "sec-websocket-protocol", dialect.subprotocol())
+    match speech.subprotocol() {
+        Some(name) => expect_header(headers, "sec-websocket-protocol", name),
+        None => Ok(()),
+    }
 }
 
 fn expect_header(headers: &str, name: &str, expected: &str) -> Result<(), String> {
@@ -71,10 +75,11 @@ fn expect_header(headers: &str, name: &str, expected: &str) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
 
     #[track_caller]
     fn check_answer(head: &str, expected: Result<(), &str>) {
-        assert_eq!(check(head.as_bytes(), Dialect::Json), expected.map_err(str::to_owned));
+        assert_eq!(check(head.as_bytes(), &Speech::Native(Dialect::Json)), expected.map_err(str::to_owned));
     }
 
     #[test]

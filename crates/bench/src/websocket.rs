@@ -6,9 +6,12 @@ use crate::{
     error::Ended,
     frame::{Frame, Opcode, Parser},
     outgoing::Masker,
+    speech::Speech,
+    template::{Step, Template, fill},
     upgrade::upgrade,
 };
 use fanwire_protocol::frame::Opcode as Sent;
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -45,10 +48,10 @@ impl Scratch {
 }
 
 /// How to open a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// What is spoken on it.
-    pub dialect: Dialect,
+    pub speech: Arc<Speech>,
     /// `SO_RCVBUF`, in bytes; the system's default if absent.
     pub receive_buffer: Option<u32>,
     /// The local address; the system's choice if absent.
@@ -63,7 +66,7 @@ pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 pub struct WebSocket {
     stream: Stream,
     address: SocketAddr,
-    dialect: Dialect,
+    speech: Arc<Speech>,
     parser: Parser,
     masker: Masker,
     unparsed: Vec<u8>,
@@ -76,19 +79,19 @@ impl WebSocket {
         let address = target.address;
         let opening = async {
             let tls = tls.filter(|_| target.secure);
-            let opened = open(address, tls, options).await;
+            let opened = open(address, tls, &options).await;
             let mut stream = opened.map_err(|source| Error::Connect { address, source })?;
-            let unparsed = upgrade(&mut stream, target, options.dialect).await?;
-            Ok(Self::new(stream, address, options.dialect, unparsed))
+            let unparsed = upgrade(&mut stream, target, &options.speech).await?;
+            Ok(Self::new(stream, address, options.speech, unparsed))
         };
         in_time(address, opening).await
     }
 
-    fn new(stream: Stream, address: SocketAddr, dialect: Dialect, unparsed: Vec<u8>) -> Self {
+    fn new(stream: Stream, address: SocketAddr, speech: Arc<Speech>, unparsed: Vec<u8>) -> Self {
         Self {
             stream,
             address,
-            dialect,
+            speech,
             parser: Parser::default(),
             masker: Masker::default(),
             unparsed,
@@ -96,37 +99,83 @@ impl WebSocket {
         }
     }
 
-    /// Subscribes to `channel` and waits for the answer. Messages that arrive meanwhile are not looked at.
+    /// Subscribes to `channel` and waits for the answer, which tells nothing where a template is spoken. Messages that
+    /// arrive meanwhile are not looked at.
     pub async fn subscribe(&mut self, scratch: &Scratch, channel: &str) -> Result<Event, Error> {
-        self.command(&Command { kind: "subscribe", id: Some(0), channel: Some(channel), ..Command::default() });
-        let (address, dialect) = (self.address, self.dialect);
-        let answered = async {
-            loop {
-                let mut answer = None;
-                let read = self.read(scratch, |frame| {
-                    let event = dialect.decode(frame.payload).filter(|event| event.id == Some(0));
-                    answer = answer.take().or(event);
-                });
-                read.await.map_err(|ended| Error::Early { address, ended })?;
-                match answer {
-                    Some(event) if event.kind == "ok" => return Ok(event),
-                    Some(event) => {
-                        return Err(Error::Refused {
-                            channel: channel.to_owned(),
-                            code: event.code.unwrap_or(event.kind),
-                            message: event.message.unwrap_or_default(),
-                        });
-                    }
-                    None => {}
-                }
+        let (address, speech) = (self.address, Arc::clone(&self.speech));
+        match &*speech {
+            Speech::Native(dialect) => in_time(address, self.ask(scratch, *dialect, channel)).await,
+            Speech::Foreign(template) => {
+                in_time(address, self.carry_out(scratch, template, channel)).await.map(|()| Event::default())
             }
-        };
-        in_time(address, answered).await
+        }
+    }
+
+    async fn ask(&mut self, scratch: &Scratch, dialect: Dialect, channel: &str) -> Result<Event, Error> {
+        let subscribe = Command { kind: "subscribe", id: Some(0), channel: Some(channel), ..Command::default() };
+        self.command(dialect, &subscribe);
+        let address = self.address;
+        loop {
+            let mut answer = None;
+            let read = self.read(scratch, |frame| {
+                let event = dialect.decode(frame.payload).filter(|event| event.id == Some(0));
+                answer = answer.take().or(event);
+            });
+            read.await.map_err(|ended| Error::Early { address, ended })?;
+            match answer {
+                Some(event) if event.kind == "ok" => return Ok(event),
+                Some(event) => {
+                    return Err(Error::Refused {
+                        channel: channel.to_owned(),
+                        code: event.code.unwrap_or(event.kind),
+                        message: event.message.unwrap_or_default(),
+                    });
+                }
+                None => {}
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, scratch: &Scratch, template: &Template, channel: &str) -> Result<(), Error> {
+        let (address, mut steps) = (self.address, template.open.iter().peekable());
+        loop {
+            while let Some(Step::Send(text)) = steps.next_if(|step| matches!(step, Step::Send(_))) {
+                self.text(&fill(text, channel, ""));
+            }
+            if steps.peek().is_none() {
+                return Ok(());
+            }
+            let read = self.read(scratch, |frame| {
+                steps.next_if(|step| matches!(step, Step::Wait(text) if contains(frame.payload, text)));
+            });
+            read.await.map_err(|ended| Error::Early { address, ended })?;
+        }
     }
 
     /// Queues a command; it is written while the connection is read.
-    pub fn command(&mut self, command: &Command<'_>) {
-        self.masker.frame(self.dialect.opcode(), &self.dialect.encode(command), &mut self.pending);
+    pub fn command(&mut self, dialect: Dialect, command: &Command<'_>) {
+        self.masker.frame(dialect.opcode(), &dialect.encode(command), &mut self.pending);
+    }
+
+    /// Queues a text frame.
+    pub fn text(&mut self, text: &str) {
+        self.masker.frame(Sent::Text, text.as_bytes(), &mut self.pending);
+    }
+
+    /// Closes it with 1000, and reads until the other side has closed it as well; for so long as opening may take.
+    pub async fn close(mut self, scratch: &Scratch) -> Result<(), Error> {
+        self.masker.frame(Sent::Close, &1000u16.to_be_bytes(), &mut self.pending);
+        let address = self.address;
+        let closing = async {
+            loop {
+                match self.read(scratch, |_| {}).await {
+                    Ok(()) => {}
+                    Err(Ended::Closed(1000)) => return Ok(()),
+                    Err(ended) => return Err(Error::Early { address, ended }),
+                }
+            }
+        };
+        in_time(address, closing).await
     }
 
     /// Queues a WebSocket ping; `payload` is at most 125 bytes long.
@@ -181,7 +230,7 @@ impl WebSocket {
     }
 
     fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Frame<'_>)) -> Result<(), Ended> {
-        let Self { parser, masker, pending, .. } = self;
+        let Self { parser, masker, pending, speech, .. } = self;
         let mut closed = None;
         parser.feed(bytes, |frame| {
             match frame.opcode {
@@ -189,6 +238,11 @@ impl WebSocket {
                 Opcode::Close => {
                     masker.frame(Sent::Close, frame.payload.get(..2).unwrap_or_default(), pending);
                     closed = Some(close_code(frame.payload));
+                }
+                Opcode::Text => {
+                    if let Some(answer) = speech.reply(frame.payload).filter(|_| pending.len() < MOST_PENDING) {
+                        masker.frame(Sent::Text, answer.as_bytes(), pending);
+                    }
                 }
                 _ => {}
             }
@@ -213,6 +267,10 @@ impl WebSocket {
     }
 }
 
+fn contains(payload: &[u8], text: &str) -> bool {
+    text.is_empty() || payload.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 /// The code in a Close frame's payload, 1005 where it has none (RFC 6455, section 7.1.5).
 fn close_code(payload: &[u8]) -> u16 {
     payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))
@@ -230,20 +288,22 @@ async fn in_time<T>(address: SocketAddr, work: impl Future<Output = Result<T, Er
     }
 }
 
-async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, options: Options) -> io::Result<Stream> {
-    let stream = dial(address, options).await?;
+async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, options: &Options) -> io::Result<Stream> {
+    let stream = dial(address, options.receive_buffer, options.source).await?;
     let Some(tls) = tls else { return Ok(Either::Left(stream)) };
     let secured = TlsConnector::from(Arc::clone(tls)).connect(address.ip().into(), stream).await?;
     Ok(Either::Right(secured))
 }
 
 /// A TCP connection to `address`.
-pub async fn dial(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
+pub async fn dial(address: SocketAddr, receive_buffer: Option<u32>, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(size) = options.receive_buffer {
+    if let Some(size) = receive_buffer {
         socket.set_recv_buffer_size(size)?;
     }
-    if let Some(source) = options.source {
+    if let Some(source) = source {
+        // With it a port is taken for each pair of addresses, not for each source alone.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(address).await?;
@@ -259,6 +319,10 @@ mod tests {
     use std::{net::Ipv4Addr, pin::pin};
     use tokio::io::AsyncWriteExt;
 
+    fn json() -> Arc<Speech> {
+        Arc::new(Speech::Native(Dialect::Json))
+    }
+
     #[tokio::test]
     async fn a_reset_is_seen_without_reading() {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -268,7 +332,7 @@ mod tests {
         peer.write_all(b"never read").await.unwrap();
         stream.write_all(b"never read").await.unwrap();
         peer.readable().await.unwrap();
-        let socket = WebSocket::new(Either::Left(stream), address, Dialect::Json, Vec::new());
+        let socket = WebSocket::new(Either::Left(stream), address, json(), Vec::new());
         let mut failed = pin!(socket.failed());
         assert!(failed.as_mut().now_or_never().is_none());
         // Closing with unread input resets (RFC 1122, section 4.2.2.13).

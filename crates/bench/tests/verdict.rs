@@ -21,16 +21,17 @@ fn measure(fault: Fault, arguments: &str) -> (bool, Value) {
     let (scenario, rest) = arguments.split_once(' ').unwrap();
     let line = [&["x", scenario], &fixed[1..], &rest.split(' ').collect::<Vec<_>>()].concat();
     let mut out = Vec::new();
-    let clean = run(Cli::try_parse_from(line).unwrap().scenario, &[], &mut out).unwrap();
+    let clean = run(Cli::try_parse_from(line).unwrap().scenario, &mut out).unwrap();
     (clean, serde_json::from_slice(&out).unwrap())
 }
 
 #[track_caller]
 fn check(fault: Fault, key: &str, expected: &Value) {
     let (clean, report) = measure(fault, "fanout --subscribers 5 --rate 40 --seconds 1 --warmup 0");
-    assert_eq!(report["integrity"]["published"], 40, "{report}");
-    assert_eq!(&report["integrity"][key], expected, "{report}");
-    assert_eq!(clean, fault == Fault::None, "{report}");
+    let integrity = &report["rounds"][0]["integrity"];
+    assert_eq!(integrity["published"], 40, "{report}");
+    assert_eq!(&integrity[key], expected, "{report}");
+    assert_eq!((clean, &report["clean"]), (fault == Fault::None, &json!(clean)), "{report}");
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn a_closed_connection_is_noticed() {
 #[test]
 fn a_window_paces_the_publisher() {
     let (clean, report) = measure(Fault::None, "fanout --subscribers 5 --saturate --window 1 --seconds 1 --warmup 0");
-    assert!(clean && report["integrity"]["published"].as_u64() > Some(1), "{report}");
+    assert!(clean && report["rounds"][0]["integrity"]["published"].as_u64() > Some(1), "{report}");
 }
 
 #[test]

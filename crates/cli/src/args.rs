@@ -104,6 +104,13 @@ pub(crate) enum Command {
     Presence(PresenceArgs),
     /// Make tokens, and say what they grant.
     Token(Box<TokenArgs>),
+    /// Measure a node on this machine, or another server: latency, losses, processor time, memory.
+    ///
+    /// Messages are due at times that are fixed in advance, and their delay is counted from these: a server that is late
+    /// with one can't hide how late it is with the next. Whatever is measured is checked too: that all arrived, once and
+    /// in order.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Box<BenchArgs>),
 }
 
 /// Sources of the configuration.
@@ -151,6 +158,31 @@ pub(crate) struct CheckArgs {
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("expected KEY=VALUE, such as heartbeat.interval=20s")?;
     Ok((pair.0.trim().to_owned(), pair.1.to_owned()))
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  fanwire bench fanout                       1,000 subscribers, 20 messages a second, 60 s
+  fanwire bench fanout --pid $(pidof fanwire) --floor
+                                             in turn with the least that it could cost, and the ratio
+  fanwire bench fanout --saturate            as fast as one subscriber gets them
+  fanwire bench connect --at-once 5000       all dialled at once
+  fanwire bench idle --connections 19000     memory, and whether all are still there in the end
+  fanwire bench fanout --template other.toml --url ws://127.0.0.1:3000/
+                                             another server: crates/bench/README.md
+
+Only servers on this machine are measured.
+
+Exit codes:
+  0   all arrived as it should
+  1   something was lost, doubled, out of order or broken
+  2   wrong usage, or the measurement could not be carried out";
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) scenario: fanwire_bench::Scenario,
 }
 
 const HEALTH_EXAMPLES: &str = "\

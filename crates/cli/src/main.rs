@@ -1,9 +1,10 @@
 //! The `fanwire` command: runs a node, checks its configuration and its health, publishes, subscribes, tells who is there,
-//! and makes tokens.
+//! makes tokens, and measures.
 
 mod address;
 mod args;
 mod banner;
+mod bench;
 mod check;
 mod config;
 mod endpoint;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     // The one place where the environment is read.
     let environment: Environment = std::env::vars_os().collect();
     let outcome = match Args::parse().command() {
+        Command::Bench(args) => Ok(bench::bench(*args)),
         Command::Serve(sources) => run_node(&sources, &environment),
         Command::Check(args) => run(check::check(args, &environment)),
         Command::Health(args) => run_client(health::health(args, &environment)),

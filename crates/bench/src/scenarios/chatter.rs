@@ -7,8 +7,8 @@ use crate::{
     marker::LEAST_SIZE,
     options::{Common, MOST_MESSAGES, MOST_SIZE, Output, parse_rate},
     pace::{Pace, Schedule},
-    publisher::{Confirm, Plan},
-    stage::{Round, Seats, Stage, soon},
+    publisher::Plan,
+    stage::{Arena, Round, Seats, Stage, soon},
     talker::{Talk, talk},
 };
 use clap::Args;
@@ -79,10 +79,12 @@ impl Chatter {
     /// Measures.
     pub async fn run(&self) -> Result<Report, Error> {
         make_room(self.connections as usize)?;
-        let talk_state = Rc::new(Talk::new(Duration::from_secs_f64(1.0 / self.talk), self.common.channel()));
-        let stage = Stage::open(&self.common, self.seats(), |seat| talk(seat, talk_state.clone())).await?;
+        let talk_state =
+            Rc::new(Talk::new(Duration::from_secs_f64(1.0 / self.talk), self.common.dialect, self.common.channel()));
+        let stage =
+            Stage::open(&Arena::of_nodes(&self.common), &self.seats(), |seat| talk(seat, talk_state.clone())).await?;
         let start = soon();
-        let pace = Pace::Open(Schedule { start, rate: self.rate });
+        let pace = Pace::Open(Schedule { start, rate: self.rate, burst: 1 });
         let plan = Plan { start, pace, most: self.messages.into(), until: None };
         let (stage, round) = stage.play(plan, Duration::ZERO).await?;
         talk_state.finish();
@@ -107,12 +109,7 @@ impl Chatter {
     }
 
     fn seats(&self) -> Seats {
-        Seats {
-            count: self.connections as usize,
-            receive_buffer: Some(self.receive_buffer),
-            size: self.size as usize,
-            confirm: Confirm::Subscriber,
-        }
+        Seats { receive_buffer: Some(self.receive_buffer), ..Seats::of(self.connections, self.size) }
     }
 }
 

@@ -2,14 +2,15 @@
 
 use crate::{
     Error,
-    crowd::{Crowd, make_room},
+    crew::Job,
+    crowd::make_room,
     marker::LEAST_SIZE,
     options::{Common, MOST_MESSAGES, MOST_SECONDS, MOST_SIZE, Output, parse_rate},
     pace::{Pace, Schedule},
     process::Watch,
-    publisher::{Confirm, Plan},
+    publisher::Plan,
     sampler::Sampler,
-    stage::{Round, Seats, Stage, soon},
+    stage::{Arena, Round, Seats, Stage, soon},
     stalled::{Outcome, Resume, Stalled},
     subscriber::follow,
 };
@@ -100,7 +101,8 @@ impl Stall {
     pub async fn run(&self) -> Result<Report, Error> {
         make_room(self.subscribers as usize + self.stalled as usize)?;
         let watch = Watch::new(&self.common.pids)?;
-        let stage = Stage::open(&self.common, self.seats(), follow).await?;
+        let stage =
+            Stage::open(&Arena::of_nodes(&self.common), &Seats::of(self.subscribers, self.size), follow).await?;
         let (stage, _) = stage.play(self.plan(WARMUP_MESSAGES), Duration::ZERO).await?;
         // Sampled too, so that sampling costs both rounds the same.
         let (stage, without, _) = self.play_sampled(stage, &watch).await?;
@@ -124,17 +126,10 @@ impl Stall {
     }
 
     async fn open_stalled(&self, stage: &Stage) -> Result<Stalled, Error> {
-        let (channel, tls) = (self.common.channel(), self.common.tls()?);
-        let crowd = Crowd {
-            targets: &self.common.urls,
-            tls: tls.as_ref(),
-            dialect: self.common.dialect,
-            channel: &channel,
-            receive_buffer: Some(self.receive_buffer),
-            source: self.common.source,
-            count: self.stalled as usize,
-        };
-        let sockets = crowd.open(&stage.board.scratch).await?;
+        let receive_buffer = Some(self.receive_buffer);
+        let job = Job { count: self.stalled, receive_buffer, ..Arena::of_nodes(&self.common).job() };
+        let (options, tls) = (job.options(), job.tls()?);
+        let sockets = job.crowd(&options, tls.as_ref()).open(&stage.board.scratch, |_| {}).await?;
         let patience = Duration::from_secs(self.wait.into());
         Ok(Stalled::start(sockets, self.common.dialect, stage.next(), self.resume(), patience))
     }
@@ -147,19 +142,10 @@ impl Stall {
         }
     }
 
-    fn seats(&self) -> Seats {
-        Seats {
-            count: self.subscribers as usize,
-            receive_buffer: None,
-            size: self.size as usize,
-            confirm: Confirm::Subscriber,
-        }
-    }
-
     fn plan(&self, most: u64) -> Plan {
         let start = soon();
         let pace = match self.rate {
-            Some(rate) => Pace::Open(Schedule { start, rate }),
+            Some(rate) => Pace::Open(Schedule { start, rate, burst: 1 }),
             None => Pace::Window(self.window.into()),
         };
         Plan { start, pace, most, until: None }

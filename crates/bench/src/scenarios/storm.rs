@@ -3,22 +3,28 @@
 use crate::{
     Error,
     board::Board,
-    crowd::{Crowd, make_room},
+    crew::Job,
+    crowd::make_room,
+    generator::{Generator, Load},
     integrity::Integrity,
+    lane::Channels,
     latency::Summary,
+    letter::{Form, Letter},
     marker::LEAST_SIZE,
     options::{Common, MOST_SECONDS, MOST_SIZE, Output, parse_rate},
     pace::{Clock, Pace, Schedule},
     process::{Cost, Watch},
-    publisher::{Confirm, Letter, Plan, Publisher, Sent},
+    progress::Progress,
+    publisher::{Door, Plan, Publisher, Sent},
     returning::{Returner, Returns, Way},
-    stage::soon,
+    speech::Speech,
+    stage::{Arena, soon},
     subscriber::{Seat, SharedAccount, follow},
-    websocket::{Options, WebSocket},
+    websocket::WebSocket,
 };
 use clap::Args;
 use serde::Serialize;
-use std::{fmt, rc::Rc, time::Duration};
+use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::sleep_until};
 
 /// How many come back, what they missed, and who watches.
@@ -90,7 +96,7 @@ pub struct Report {
     /// What the watched processes used until all were live.
     servers: Vec<Cost>,
     /// What the load generator used until then.
-    generator: Vec<Cost>,
+    generator: Load,
 }
 
 /// What the storm showed while it lasted.
@@ -98,7 +104,7 @@ struct Passed {
     before: Summary,
     during: Summary,
     servers: Vec<Cost>,
-    generator: Vec<Cost>,
+    generator: Load,
 }
 
 /// All who read, and what they write down.
@@ -124,8 +130,10 @@ impl Storm {
         make_room((self.clients + self.staying) as usize)?;
         let (watch, clock) = (Watch::new(&self.common.pids)?, Clock::start());
         let scene = self.open(clock).await?;
-        let (target, tls) = (&self.common.urls[0], self.common.tls()?);
-        let mut publisher = Publisher::connect(target, tls.as_ref(), self.letter(), clock).await?;
+        let (job, speech) = (self.job(), self.speech());
+        let tls = job.tls()?;
+        let door = Door { target: &self.common.urls[0], tls: tls.as_ref(), speech: &speech };
+        let mut publisher = Publisher::connect(door, self.letter()?, clock).await?;
         let plan = self.plan();
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
         sleep_until((plan.start + seconds(self.before)).into()).await;
@@ -138,13 +146,13 @@ impl Storm {
 
     /// Lets the storm pass.
     async fn pass(&self, scene: &Scene, watch: &Watch) -> Result<Passed, Error> {
-        let own = Watch::own()?;
-        let (cpu, own_cpu) = (watch.cpu()?, own.cpu()?);
+        let own = Generator::new(Vec::new())?;
+        let (cpu, load) = (watch.cpu()?, own.start()?);
         let before = scene.stayers.take().0.summary();
         scene.storm.send_replace(true);
         scene.returns.live.wait_for(self.clients.into(), seconds(self.limit)).await;
         let during = scene.stayers.take().0.summary();
-        let (servers, generator) = (watch.cost_since(&cpu, 0)?, own.cost_since(&own_cpu, 0)?);
+        let (servers, generator) = (watch.cost_since(&cpu, 0)?, own.load(&load, 0)?);
         Ok(Passed { before, during, servers, generator })
     }
 
@@ -185,9 +193,17 @@ impl Storm {
         }
     }
 
-    fn letter(&self) -> Letter {
-        let (dialect, size, confirm) = (self.common.dialect, self.size as usize, Confirm::Subscriber);
-        Letter { dialect, channel: self.channel(), size, confirm }
+    fn letter(&self) -> Result<Letter, Error> {
+        let form = Form::of(&self.speech(), false)?;
+        Ok(Letter { form, channels: Channels::one(self.channel()), size: self.size as usize })
+    }
+
+    fn speech(&self) -> Arc<Speech> {
+        Arc::new(Speech::Native(self.common.dialect))
+    }
+
+    fn job(&self) -> Job {
+        Job { channels: Channels::one(self.channel()), ..Arena::of_nodes(&self.common).job() }
     }
 
     fn channel(&self) -> String {
@@ -197,7 +213,7 @@ impl Storm {
     fn plan(&self) -> Plan {
         let start = soon();
         let until = Some(start + seconds(self.before) + seconds(self.after));
-        Plan { start, pace: Pace::Open(Schedule { start, rate: self.rate }), most: u64::MAX, until }
+        Plan { start, pace: Pace::Open(Schedule { start, rate: self.rate, burst: 1 }), most: u64::MAX, until }
     }
 
     /// Opens all connections. Nothing is published meanwhile, so all begin at the same place.
@@ -207,13 +223,13 @@ impl Storm {
         let way = Rc::new(self.way(&stayers).await?);
         let mut readers = JoinSet::new();
         let (mut stayed, mut returned, returns) = (Vec::new(), Vec::new(), Rc::new(Returns::default()));
-        let staying = self.crowd(&way, self.staying).open(&stayers.scratch).await?;
+        let staying = self.open_crowd(&way, self.staying, &stayers).await?;
         for (index, socket) in staying.into_iter().enumerate() {
-            let (dialect, account, board) = (self.common.dialect, SharedAccount::default(), Rc::clone(&stayers));
+            let (speech, account, board) = (self.speech(), SharedAccount::default(), Rc::clone(&stayers));
             stayed.push(Rc::clone(&account));
-            readers.spawn_local(follow(Seat { index, socket, dialect, account, board, confirmations: None }));
+            readers.spawn_local(follow(Seat { index, socket, speech, account, board, confirmations: None }));
         }
-        let returning = self.crowd(&way, self.clients).open(&returners.scratch).await?;
+        let returning = self.open_crowd(&way, self.clients, &returners).await?;
         for (socket, target) in returning.into_iter().zip(self.common.urls.iter().cycle()) {
             let returner = Returner {
                 target: target.clone(),
@@ -231,21 +247,24 @@ impl Storm {
 
     /// How to come back, from what the node says of the channel.
     async fn way(&self, board: &Board) -> Result<Way, Error> {
-        let options = Options { dialect: self.common.dialect, receive_buffer: None, source: self.common.source };
-        let (target, tls, channel) = (&self.common.urls[0], self.common.tls()?, self.channel());
-        let mut socket = WebSocket::connect(target, tls.as_ref(), options).await?;
+        let (job, channel) = (self.job(), self.channel());
+        let (options, tls, dialect) = (job.options(), job.tls()?, self.common.dialect);
+        let mut socket = WebSocket::connect(&self.common.urls[0], tls.as_ref(), options.clone()).await?;
         let begun = socket.subscribe(&board.scratch, &channel).await?;
         match begun.epoch.zip(begun.offset) {
-            Some((epoch, offset)) => Ok(Way { options, tls, channel, epoch, offset, patience: seconds(self.limit) }),
+            Some((epoch, offset)) => {
+                Ok(Way { options, dialect, tls, channel, epoch, offset, patience: seconds(self.limit) })
+            }
             None => Err(Error::NoHistory { channel }),
         }
     }
 
-    fn crowd<'a>(&'a self, way: &'a Way, count: u32) -> Crowd<'a> {
-        let Common { urls, dialect, source, .. } = &self.common;
-        let (dialect, source, count) = (*dialect, *source, count as usize);
-        let (tls, channel) = (way.tls.as_ref(), way.channel.as_str());
-        Crowd { targets: urls, tls, dialect, channel, receive_buffer: None, source, count }
+    async fn open_crowd(&self, way: &Way, count: u32, board: &Board) -> Result<Vec<WebSocket>, Error> {
+        let (job, progress) = (Job { count, ..self.job() }, Progress::new());
+        progress.count("connections", count.into());
+        let opened = job.crowd(&way.options, way.tls.as_ref()).open(&board.scratch, |open| progress.at(open)).await;
+        progress.clear();
+        opened
     }
 }
 
@@ -279,6 +298,6 @@ impl fmt::Display for Report {
         writeln!(f, "delay before  {}\ndelay during  {}\ndelay after   {}", delay.before, delay.during, delay.after)?;
         write!(f, "-- until all were live\nsend lag of all  {}", self.send_lag)?;
         self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
-        self.generator.iter().try_for_each(|cost| write!(f, "\nload generator, {cost}"))
+        write!(f, "\n{}", self.generator)
     }
 }

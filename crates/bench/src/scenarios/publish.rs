@@ -2,16 +2,19 @@
 
 use crate::{
     Error,
+    lane::Channels,
+    letter::{Form, Letter},
     marker::LEAST_SIZE,
     options::{Common, MOST_SECONDS, MOST_SIZE, Output},
     pace::{Clock, Pace},
     process::{Cpu, Watch},
-    publisher::{Confirm, Letter, Plan, Publisher, Sent},
-    stage::soon,
+    publisher::{Door, Plan, Publisher, Sent},
+    speech::Speech,
+    stage::{Arena, soon},
 };
 use clap::Args;
 use serde::Serialize;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How many publish, how, and for how long.
@@ -110,11 +113,13 @@ impl Publish {
     }
 
     async fn connect(&self, clock: Clock, channel: &str) -> Result<Group, Error> {
-        let (mut group, tls) = (Group::new(), self.common.tls()?);
+        let (mut group, tls) = (Group::new(), Arena::of_nodes(&self.common).job().tls()?);
+        let speech = Arc::new(Speech::Native(self.common.dialect));
         for target in self.common.urls.iter().cycle().take(self.publishers as usize) {
-            let (dialect, size, confirm) = (self.common.dialect, self.size as usize, Confirm::Ok);
-            let letter = Letter { dialect, channel: channel.to_owned(), size, confirm };
-            group.push(Publisher::connect(target, tls.as_ref(), letter, clock).await?);
+            let form = Form::of(&speech, true)?;
+            let letter = Letter { form, channels: Channels::one(channel.to_owned()), size: self.size as usize };
+            let door = Door { target, tls: tls.as_ref(), speech: &speech };
+            group.push(Publisher::connect(door, letter, clock).await?);
         }
         Ok(group)
     }

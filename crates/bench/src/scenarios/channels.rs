@@ -1,0 +1,53 @@
+//! Scenario: many channels with one subscriber each.
+
+use crate::{
+    Error,
+    load::{Drive, Messages, Shape},
+    options::{Common, Foreign, MOST_SUBSCRIBERS, Output, Repeat, parse_rate},
+    rounds::Report,
+    stage::Round,
+};
+use clap::Args;
+use serde_json::json;
+
+/// How many channels, how fast, how long.
+#[derive(Debug, Clone, Args)]
+pub struct Channels {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    foreign: Foreign,
+    #[command(flatten)]
+    repeat: Repeat,
+    /// Channels, each with a subscriber of its own
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..MOST_SUBSCRIBERS))]
+    channels: u32,
+    /// Messages a second to all channels together, to one after the other
+    #[arg(long, default_value = "20000", value_parser = parse_rate)]
+    rate: f64,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+impl Channels {
+    /// How the result is told.
+    pub fn output(&self) -> Output {
+        self.common.output
+    }
+
+    /// Measures.
+    pub async fn run(&self) -> Result<Report<Round>, Error> {
+        let speech = self.foreign.speech(self.common.dialect)?;
+        let Shape { size, seconds, warmup, burst, spread } = self.shape;
+        let settings = json!({
+            "dialect": speech.name(), "channels": self.channels, "size": size, "seconds": seconds, "warmup": warmup,
+            "rate": self.rate, "burst": burst, "processes": spread.processes,
+        });
+        let (channels, drive) = (self.channels, Drive::Rate(self.rate));
+        let messages = Messages { subscribers: channels, channels, drive, shape: self.shape };
+        Report::play("channels", settings, (&self.common, speech, self.repeat), async |arena| {
+            messages.play(&arena).await
+        })
+        .await
+    }
+}
