@@ -5,10 +5,16 @@ use crate::{
     process::{Cost, Cpu, Threads, Watch},
 };
 use serde::Serialize;
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// A thread that was busy for this share of the time could hardly have done more.
 const LIMIT: f64 = 0.85;
+
+/// Over less time nothing is judged: processor time is told in steps of 10 ms.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// The processes of the load generator.
 #[derive(Debug)]
@@ -55,8 +61,9 @@ impl Generator {
     pub fn load(&self, start: &Start, units: u64) -> Result<Load, Error> {
         let processes = self.watch.cost_since(&start.cpu, units)?;
         let busy = start.threads.busiest(&self.watch.threads()).as_secs_f64();
-        let busiest_thread = busy / start.at.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        Ok(Load { processes, busiest_thread, was_the_limit: busiest_thread >= LIMIT })
+        let elapsed = start.at.elapsed();
+        let busiest_thread = busy / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        Ok(Load { processes, busiest_thread, was_the_limit: busiest_thread >= LIMIT && elapsed >= LEAST })
     }
 }
 

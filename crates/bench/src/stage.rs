@@ -293,7 +293,6 @@ impl Measured for Round {
         figures.insert("latency_p50_us", self.latency.p50_us);
         figures.insert("latency_p99_us", self.latency.p99_us);
         figures.insert("latency_max_us", self.latency.max_us);
-        figures.extend(self.bytes_per_connection.map(|bytes| ("bytes_per_connection", bytes)));
         figures
     }
 

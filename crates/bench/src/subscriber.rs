@@ -105,13 +105,14 @@ pub struct Seat {
 }
 
 /// Reads the connection until it ends, and writes down what arrives.
-pub async fn follow(seat: Seat) {
-    let Seat { mut socket, speech, account, board, confirmations, .. } = seat;
+pub async fn follow(mut seat: Seat) {
+    // Nothing is moved out of the seat, which would be there twice in each of very many tasks.
+    let Seat { socket, speech, account, board, confirmations, .. } = &mut seat;
     loop {
         let mut now = None;
         let read = socket.read(&board.scratch, |frame| {
             let now = *now.get_or_insert_with(|| board.clock.now());
-            take(&mut account.borrow_mut(), &board, confirmations.as_deref(), &speech, frame, now);
+            take(&mut account.borrow_mut(), board, confirmations.as_deref(), speech, frame, now);
         });
         if let Err(ended) = read.await {
             account.borrow_mut().ended = Some(ended);
@@ -140,5 +141,43 @@ fn take(
             }
         }
         None => account.take_other(speech, frame.payload),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{Target, dialect::Dialect, pace::Clock, websocket::Options};
+    use std::net::{Ipv4Addr, TcpListener};
+    use tokio::net::TcpStream;
+
+    fn account_of(first: u64, sequences: &[u64]) -> Account {
+        let mut account = Account { lane: Lane::new(1, 2), ..Account::default() };
+        account.restart(first);
+        sequences.iter().for_each(|sequence| account.record(*sequence));
+        account
+    }
+
+    #[test]
+    fn only_the_messages_of_its_lane_are_a_subscribers() {
+        let account = account_of(4, &[5, 7, 9]);
+        assert_eq!((account.ledger.received(), account.ledger.lost(5), account.errors.len()), (3, 0, 0));
+        assert_eq!(account_of(4, &[5, 6]).errors, ["message 6 of another channel"]);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_is_small() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let target: Target = "ws://127.0.0.1:1".parse().unwrap();
+        let speech = Arc::new(Speech::Native(Dialect::Json));
+        let options = Options { speech: speech.clone(), receive_buffer: None, source: None };
+        let socket = WebSocket::of(stream, &target, options);
+        let board = Rc::new(Board::new(Clock::start()));
+        let reading =
+            follow(Seat { index: 0, socket, speech, account: SharedAccount::default(), board, confirmations: None });
+        assert!(size_of_val(&reading) <= 640, "{} bytes", size_of_val(&reading));
+        assert!(size_of::<RefCell<Account>>() <= 256, "{} bytes", size_of::<RefCell<Account>>());
     }
 }

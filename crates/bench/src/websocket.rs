@@ -58,8 +58,8 @@ pub struct Options {
     pub source: Option<IpAddr>,
 }
 
-/// A socket with TLS or without.
-pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+/// A socket with TLS or without; what TLS needs is apart, so that connections without it stay small.
+pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// An open WebSocket. Pings are answered while it is read.
 #[derive(Debug)]
@@ -85,6 +85,12 @@ impl WebSocket {
             Ok(Self::new(stream, address, options.speech, unparsed))
         };
         in_time(address, opening).await
+    }
+
+    /// A connection without TLS to `target`, as if it had been upgraded.
+    #[cfg(test)]
+    pub(crate) fn of(stream: TcpStream, target: &Target, options: Options) -> Self {
+        Self::new(Either::Left(stream), target.address, options.speech, Vec::new())
     }
 
     fn new(stream: Stream, address: SocketAddr, speech: Arc<Speech>, unparsed: Vec<u8>) -> Self {
@@ -292,7 +298,7 @@ async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, options: &Op
     let stream = dial(address, options.receive_buffer, options.source).await?;
     let Some(tls) = tls else { return Ok(Either::Left(stream)) };
     let secured = TlsConnector::from(Arc::clone(tls)).connect(address.ip().into(), stream).await?;
-    Ok(Either::Right(secured))
+    Ok(Either::Right(Box::new(secured)))
 }
 
 /// A TCP connection to `address`.
@@ -332,7 +338,8 @@ mod tests {
         peer.write_all(b"never read").await.unwrap();
         stream.write_all(b"never read").await.unwrap();
         peer.readable().await.unwrap();
-        let socket = WebSocket::new(Either::Left(stream), address, json(), Vec::new());
+        let target = format!("ws://{address}/").parse().unwrap();
+        let socket = WebSocket::of(stream, &target, Options { speech: json(), receive_buffer: None, source: None });
         let mut failed = pin!(socket.failed());
         assert!(failed.as_mut().now_or_never().is_none());
         // Closing with unread input resets (RFC 1122, section 4.2.2.13).

@@ -27,7 +27,7 @@ impl Wire {
         let (stream, tls) = match stream {
             Either::Left(stream) => (stream, None),
             Either::Right(secured) => {
-                let (stream, tls) = secured.into_inner();
+                let (stream, tls) = (*secured).into_inner();
                 (stream, Some(Box::new(tls)))
             }
         };

@@ -147,9 +147,13 @@ fn per_connection_second(servers: &[Cost], connections: usize, seconds: u32) -> 
 }
 
 impl Report {
-    /// Whether every connection lasted and got all messages.
+    /// Whether all connections that were asked for were opened, lasted, and got all messages.
     pub fn is_clean(&self) -> bool {
-        self.finale.integrity.is_clean()
+        self.finale.integrity.is_clean() && !self.fell_short()
+    }
+
+    fn fell_short(&self) -> bool {
+        self.settings["connections"] != self.connections
     }
 }
 
@@ -158,6 +162,9 @@ impl fmt::Display for Report {
         let (asked, seconds) = (&self.settings["connections"], &self.settings["seconds"]);
         write!(f, "idle: {} connections of {asked}, opened in {:.1} s", self.connections, self.opening_seconds)?;
         write!(f, ", held for {seconds} s")?;
+        if self.fell_short() {
+            write!(f, "\nNO MORE WERE OPENED: less memory was available than --least-memory")?;
+        }
         for (cost, bytes) in self.servers.iter().zip(&self.memory_held) {
             write!(f, "\n{cost}, private memory {} KiB", bytes / 1024)?;
         }
