@@ -6,7 +6,7 @@
 mod inbound;
 mod server;
 
-use crate::{Error, Target, helper::Helper, process::Watch, speech::Speech, stage::Arena};
+use crate::{Error, Target, arena::Arena, helper::Helper, process::Watch, speech::Speech};
 use std::time::Duration;
 use tokio::time::timeout;
 

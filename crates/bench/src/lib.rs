@@ -6,17 +6,18 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`scenarios`] | what can be measured, one a module |
-//! | [`stage`], [`crew`], [`load`], [`rounds`], [`floor`] | one publisher, many subscribers, round after round, and the floor |
+//! | [`arena`], [`stage`], [`crew`], [`messages`], [`rounds`], [`floor`] | one publisher, many subscribers, round after round, and the floor |
 //! | [`workers`], [`worker`], [`helper`] | more processes than one |
 //! | [`board`], [`subscriber`], [`stalled`], [`talker`], [`returning`], [`asker`] | who reads, and what they write down |
 //! | [`publisher`], [`letter`], [`answers`], [`wire`], [`metronome`] | who sends |
-//! | [`crowd`], [`websocket`], [`upgrade`], [`bare_redis`] | opening connections and reading them |
+//! | [`crowd`], [`dial`], [`websocket`], [`upgrade`], [`bare_redis`] | opening connections and reading them |
 //! | [`frame`], [`outgoing`], [`dialect`], [`speech`], [`template`], [`marker`], [`strict`] | bytes |
 //! | [`ledger`], [`lane`], [`integrity`], [`arrivals`], [`latency`], [`pace`], [`confirm`] | exactly once, in order, when |
 //! | [`process`], [`generator`], [`sampler`], [`memory`] | what it costs |
 //! | [`options`], [`target`], [`error`], [`progress`] | arguments, failures, what goes on |
 
 pub mod answers;
+pub mod arena;
 pub mod arrivals;
 pub mod asker;
 pub mod bare_redis;
@@ -24,6 +25,7 @@ pub mod board;
 pub mod confirm;
 pub mod crew;
 pub mod crowd;
+pub mod dial;
 pub mod dialect;
 pub mod error;
 pub mod floor;
@@ -35,9 +37,9 @@ pub mod lane;
 pub mod latency;
 pub mod ledger;
 pub mod letter;
-pub mod load;
 pub mod marker;
 pub mod memory;
+pub mod messages;
 pub mod metronome;
 pub mod options;
 pub mod outgoing;

@@ -83,10 +83,10 @@ impl Repeat {
 
 /// More processes than this one.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Spread {
+pub struct Processes {
     /// Processes that share the subscribers; each connects from an address of its own (127.0.1.1 and up, or --source and up)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=250))]
-    pub processes: u32,
+    #[arg(id = "processes", long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub count: u32,
 }
 
 /// How a result is told.

@@ -37,7 +37,9 @@ impl Progress {
             self.0.set_style(style);
         }
         self.0.set_message(what.to_owned());
-        self.0.enable_steady_tick(TICK);
+        if !self.0.is_hidden() {
+            self.0.enable_steady_tick(TICK);
+        }
     }
 
     /// Takes the line away.

@@ -5,12 +5,13 @@ use crate::{
     Error, Target,
     answers::{Answers, Outcome},
     confirm::Confirmations,
+    dial::dial,
     latency::Latency,
     letter::{Form, Letter},
     outgoing::Masker,
     pace::{Clock, Pace},
     speech::Speech,
-    websocket::{Options, Scratch, WebSocket, dial},
+    websocket::{Options, Scratch, WebSocket},
     wire::Wire,
 };
 use std::{

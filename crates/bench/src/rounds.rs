@@ -2,11 +2,11 @@
 
 use crate::{
     Error,
+    arena::Arena,
     floor::Floor,
     options::{Common, Repeat},
     progress::Progress,
     speech::Speech,
-    stage::Arena,
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};

@@ -1,17 +1,18 @@
 //! A client's WebSocket on a bare socket.
 
+mod subscribing;
+
 use crate::{
     Error, Target,
-    dialect::{Command, Dialect, Event},
+    dial::{Stream, open},
+    dialect::{Command, Dialect},
     error::Ended,
     frame::{Frame, Opcode, Parser},
     outgoing::Masker,
     speech::Speech,
-    template::{Step, Template, fill},
     upgrade::upgrade,
 };
 use fanwire_protocol::frame::Opcode as Sent;
-use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -24,10 +25,9 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::{TcpSocket, TcpStream},
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_util::either::Either;
 
 /// How long connecting, upgrading and subscribing may each take, in seconds.
@@ -58,9 +58,6 @@ pub struct Options {
     pub source: Option<IpAddr>,
 }
 
-/// A socket with TLS or without; what TLS needs is apart, so that connections without it stay small.
-pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
-
 /// An open WebSocket. Pings are answered while it is read.
 #[derive(Debug)]
 pub struct WebSocket {
@@ -79,7 +76,7 @@ impl WebSocket {
         let address = target.address;
         let opening = async {
             let tls = tls.filter(|_| target.secure);
-            let opened = open(address, tls, &options).await;
+            let opened = open(address, tls, options.receive_buffer, options.source).await;
             let mut stream = opened.map_err(|source| Error::Connect { address, source })?;
             let unparsed = upgrade(&mut stream, target, &options.speech).await?;
             Ok(Self::new(stream, address, options.speech, unparsed))
@@ -89,7 +86,7 @@ impl WebSocket {
 
     /// A connection without TLS to `target`, as if it had been upgraded.
     #[cfg(test)]
-    pub(crate) fn of(stream: TcpStream, target: &Target, options: Options) -> Self {
+    pub(crate) fn of(stream: tokio::net::TcpStream, target: &Target, options: Options) -> Self {
         Self::new(Either::Left(stream), target.address, options.speech, Vec::new())
     }
 
@@ -102,59 +99,6 @@ impl WebSocket {
             masker: Masker::default(),
             unparsed,
             pending: Vec::new(),
-        }
-    }
-
-    /// Subscribes to `channel` and waits for the answer, which tells nothing where a template is spoken. Messages that
-    /// arrive meanwhile are not looked at.
-    pub async fn subscribe(&mut self, scratch: &Scratch, channel: &str) -> Result<Event, Error> {
-        let (address, speech) = (self.address, Arc::clone(&self.speech));
-        match &*speech {
-            Speech::Native(dialect) => in_time(address, self.ask(scratch, *dialect, channel)).await,
-            Speech::Foreign(template) => {
-                in_time(address, self.carry_out(scratch, template, channel)).await.map(|()| Event::default())
-            }
-        }
-    }
-
-    async fn ask(&mut self, scratch: &Scratch, dialect: Dialect, channel: &str) -> Result<Event, Error> {
-        let subscribe = Command { kind: "subscribe", id: Some(0), channel: Some(channel), ..Command::default() };
-        self.command(dialect, &subscribe);
-        let address = self.address;
-        loop {
-            let mut answer = None;
-            let read = self.read(scratch, |frame| {
-                let event = dialect.decode(frame.payload).filter(|event| event.id == Some(0));
-                answer = answer.take().or(event);
-            });
-            read.await.map_err(|ended| Error::Early { address, ended })?;
-            match answer {
-                Some(event) if event.kind == "ok" => return Ok(event),
-                Some(event) => {
-                    return Err(Error::Refused {
-                        channel: channel.to_owned(),
-                        code: event.code.unwrap_or(event.kind),
-                        message: event.message.unwrap_or_default(),
-                    });
-                }
-                None => {}
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, scratch: &Scratch, template: &Template, channel: &str) -> Result<(), Error> {
-        let (address, mut steps) = (self.address, template.open.iter().peekable());
-        loop {
-            while let Some(Step::Send(text)) = steps.next_if(|step| matches!(step, Step::Send(_))) {
-                self.text(&fill(text, channel, ""));
-            }
-            if steps.peek().is_none() {
-                return Ok(());
-            }
-            let read = self.read(scratch, |frame| {
-                steps.next_if(|step| matches!(step, Step::Wait(text) if contains(frame.payload, text)));
-            });
-            read.await.map_err(|ended| Error::Early { address, ended })?;
         }
     }
 
@@ -273,10 +217,6 @@ impl WebSocket {
     }
 }
 
-fn contains(payload: &[u8], text: &str) -> bool {
-    text.is_empty() || payload.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
 /// The code in a Close frame's payload, 1005 where it has none (RFC 6455, section 7.1.5).
 fn close_code(payload: &[u8]) -> u16 {
     payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))
@@ -294,36 +234,13 @@ async fn in_time<T>(address: SocketAddr, work: impl Future<Output = Result<T, Er
     }
 }
 
-async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, options: &Options) -> io::Result<Stream> {
-    let stream = dial(address, options.receive_buffer, options.source).await?;
-    let Some(tls) = tls else { return Ok(Either::Left(stream)) };
-    let secured = TlsConnector::from(Arc::clone(tls)).connect(address.ip().into(), stream).await?;
-    Ok(Either::Right(Box::new(secured)))
-}
-
-/// A TCP connection to `address`.
-pub async fn dial(address: SocketAddr, receive_buffer: Option<u32>, source: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(size) = receive_buffer {
-        socket.set_recv_buffer_size(size)?;
-    }
-    if let Some(source) = source {
-        // With it a port is taken for each pair of addresses, not for each source alone.
-        setsockopt(&socket, IpBindAddressNoPort, &true)?;
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use futures_util::FutureExt;
     use std::{net::Ipv4Addr, pin::pin};
-    use tokio::io::AsyncWriteExt;
+    use tokio::{io::AsyncWriteExt, net::TcpStream};
 
     fn json() -> Arc<Speech> {
         Arc::new(Speech::Native(Dialect::Json))

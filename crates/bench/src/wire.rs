@@ -1,6 +1,6 @@
 //! A publisher's socket for blocking use, by one thread that writes and one that reads.
 
-use crate::websocket::Stream;
+use crate::dial::Stream;
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},

@@ -36,7 +36,7 @@ impl Inbound {
             (126 | 127, _) => return None,
             (length, _) => (2, usize::from(length)),
         };
-        let end = header + 4usize.checked_add(length)?;
+        let end = length.checked_add(header + 4)?;
         let masked = bytes.get(header..end)?;
         let (key, payload) = masked.split_at(4);
         let payload = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    load::{Drive, Messages, Shape},
+    messages::{Drive, Messages, Shape},
     options::{Common, Foreign, MOST_SUBSCRIBERS, Output, Repeat, parse_rate},
     rounds::Report,
     stage::Round,
@@ -38,10 +38,10 @@ impl Channels {
     /// Measures.
     pub async fn run(&self) -> Result<Report<Round>, Error> {
         let speech = self.foreign.speech(self.common.dialect)?;
-        let Shape { size, seconds, warmup, burst, spread } = self.shape;
+        let Shape { size, seconds, warmup, burst, processes } = self.shape;
         let settings = json!({
             "dialect": speech.name(), "channels": self.channels, "size": size, "seconds": seconds, "warmup": warmup,
-            "rate": self.rate, "burst": burst, "processes": spread.processes,
+            "rate": self.rate, "burst": burst, "processes": processes.count,
         });
         let (channels, drive) = (self.channels, Drive::Rate(self.rate));
         let messages = Messages { subscribers: channels, channels, drive, shape: self.shape };

@@ -2,13 +2,14 @@
 
 use crate::{
     Error,
+    arena::{Arena, Seats},
     arrivals::Arrivals,
     crowd::make_room,
     marker::LEAST_SIZE,
     options::{Common, MOST_MESSAGES, MOST_SIZE, Output, parse_rate},
     pace::{Pace, Schedule},
     publisher::Plan,
-    stage::{Arena, Round, Seats, Stage, soon},
+    stage::{Round, Stage, soon},
     talker::{Talk, talk},
 };
 use clap::Args;

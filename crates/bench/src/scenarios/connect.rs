@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Target,
+    arena::Arena,
     board::SCRATCH,
     crowd::make_room,
     generator::{Generator, Load},
@@ -10,7 +11,6 @@ use crate::{
     pace::to_nanos,
     process::{Cost, Watch},
     rounds::{Measured, Report},
-    stage::Arena,
     websocket::{Options, Scratch, WebSocket},
 };
 use clap::Args;

@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    arena::Arena,
     asker::{Asker, Hall},
     board::Board,
     crowd::{Crowd, make_room},
@@ -14,7 +15,7 @@ use crate::{
     process::{Cost, Watch},
     rounds::{Measured, Report},
     speech::Speech,
-    stage::{Arena, soon},
+    stage::soon,
 };
 use clap::Args;
 use serde::Serialize;

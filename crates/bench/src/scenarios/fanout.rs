@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    load::{Drive, Messages, Shape},
+    messages::{Drive, Messages, Shape},
     options::{Common, Foreign, MOST_SUBSCRIBERS, Output, Repeat, parse_rate},
     publisher::Confirm,
     rounds::Report,
@@ -74,12 +74,12 @@ impl Volley {
 
     /// What it was asked for, by the names of its options.
     pub fn settings(&self, speech: &str) -> Value {
-        let Shape { size, seconds, warmup, burst, spread } = self.shape;
+        let Shape { size, seconds, warmup, burst, processes } = self.shape;
         let by_rate = |value: Value| if self.saturate { Value::Null } else { value };
         json!({
             "dialect": speech, "subscribers": self.subscribers, "size": size, "seconds": seconds, "warmup": warmup,
             "rate": by_rate(json!(self.rate)), "burst": by_rate(json!(burst)),
-            "window": self.saturate.then_some(self.window), "processes": spread.processes,
+            "window": self.saturate.then_some(self.window), "processes": processes.count,
         })
     }
 }

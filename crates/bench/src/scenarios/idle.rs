@@ -2,13 +2,14 @@
 
 use crate::{
     Error,
+    arena::{Arena, Seats},
     marker::LEAST_SIZE,
-    options::{Common, Foreign, MOST_SECONDS, MOST_SUBSCRIBERS, Output, Spread, parse_rate},
+    options::{Common, Foreign, MOST_SECONDS, MOST_SUBSCRIBERS, Output, Processes, parse_rate},
     pace::{Pace, Schedule},
     process::{Cost, Watch},
     progress::Progress,
     publisher::Plan,
-    stage::{Arena, Round, Seats, Stage, soon},
+    stage::{Round, Stage, soon},
     subscriber::follow,
 };
 use clap::Args;
@@ -27,7 +28,7 @@ pub struct Idle {
     #[command(flatten)]
     foreign: Foreign,
     #[command(flatten)]
-    spread: Spread,
+    processes: Processes,
     /// Connections, each with one subscription
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST_SUBSCRIBERS))]
     connections: u32,
@@ -113,7 +114,7 @@ impl Idle {
 
     fn seats(&self) -> Seats {
         Seats {
-            processes: self.spread.processes,
+            processes: self.processes.count,
             ramp: self.ramp,
             least_memory: u64::from(self.least_memory) << 20,
             to_all: true,
@@ -134,7 +135,7 @@ impl Idle {
     fn settings(&self, speech: &str) -> serde_json::Value {
         serde_json::json!({
             "dialect": speech, "connections": self.connections, "seconds": self.seconds, "settle": self.settle,
-            "processes": self.spread.processes, "messages": self.messages, "ramp": self.ramp,
+            "processes": self.processes.count, "messages": self.messages, "ramp": self.ramp,
             "least_memory": self.least_memory,
         })
     }

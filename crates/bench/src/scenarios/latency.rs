@@ -1,14 +1,16 @@
 //! Scenario: what the nodes add to the time that a message takes through Redis.
 
 use crate::{
-    Error, Target, bare_redis,
+    Error, Target,
+    arena::{Arena, Seats},
+    bare_redis,
     latency::Summary,
     marker::LEAST_SIZE,
     options::{Common, MOST_SECONDS, MOST_SIZE, Output, parse_rate},
     pace::{Pace, Schedule},
     publisher::Plan,
     rounds::{Spread, Table},
-    stage::{Arena, Round, Seats, Stage, soon},
+    stage::{Round, Stage, soon},
     subscriber::follow,
 };
 use clap::Args;

@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    arena::Arena,
     lane::Channels,
     letter::{Form, Letter},
     marker::LEAST_SIZE,
@@ -10,7 +11,7 @@ use crate::{
     process::{Cpu, Watch},
     publisher::{Door, Plan, Publisher, Sent},
     speech::Speech,
-    stage::{Arena, soon},
+    stage::soon,
 };
 use clap::Args;
 use serde::Serialize;

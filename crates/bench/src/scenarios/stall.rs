@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    arena::{Arena, Seats},
     crew::Job,
     crowd::make_room,
     marker::LEAST_SIZE,
@@ -10,7 +11,7 @@ use crate::{
     process::Watch,
     publisher::Plan,
     sampler::Sampler,
-    stage::{Arena, Round, Seats, Stage, soon},
+    stage::{Round, Stage, soon},
     stalled::{Outcome, Resume, Stalled},
     subscriber::follow,
 };

@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    arena::Arena,
     board::Board,
     crew::Job,
     crowd::make_room,
@@ -18,7 +19,7 @@ use crate::{
     publisher::{Door, Plan, Publisher, Sent},
     returning::{Returner, Returns, Way},
     speech::Speech,
-    stage::{Arena, soon},
+    stage::soon,
     subscriber::{Seat, SharedAccount, follow},
     websocket::WebSocket,
 };

@@ -2,11 +2,12 @@
 
 use crate::{
     Error,
+    arena::{Arena, Seats},
     marker::LEAST_SIZE,
-    options::{MOST_SECONDS, MOST_SIZE, Spread},
+    options::{MOST_SECONDS, MOST_SIZE, Processes},
     pace::{Pace, Schedule},
     publisher::{Confirm, Plan},
-    stage::{Arena, Round, Seats, Stage, soon},
+    stage::{Round, Stage, soon},
     subscriber::follow,
 };
 use clap::Args;
@@ -29,7 +30,7 @@ pub struct Shape {
     pub burst: u32,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its fields say it")]
-    pub spread: Spread,
+    pub processes: Processes,
 }
 
 /// A load.
@@ -68,7 +69,7 @@ impl Messages {
             Drive::Rate(_) => Confirm::Subscriber,
             Drive::Window(_, confirm) => confirm,
         };
-        let (channels, processes) = (self.channels, self.shape.spread.processes);
+        let (channels, processes) = (self.channels, self.shape.processes.count);
         Seats { channels, processes, confirm, ..Seats::of(self.subscribers, self.shape.size) }
     }
 
