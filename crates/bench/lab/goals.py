@@ -166,7 +166,7 @@ def _latency(result: dict) -> str:
 def main(words: list[str]) -> int:
     """Measures what was asked for and prints the table; exit code 1 if a row is missing or not clean."""
     parser = argparse.ArgumentParser(prog="crates/bench/goals", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="9 rounds of 60 s, 10 minutes of holding: about 5 hours")
+    parser.add_argument("--full", action="store_true", help="9 rounds of 60 s, 10 minutes of holding: about two and a half hours")
     parser.add_argument("--only", action="append", metavar="ROW", help="this row; can be repeated")
     parser.add_argument("--scale", type=float, default=1.0, help="what numbers of connections are multiplied by")
     parser.add_argument("--rounds", type=int, help="rounds of each row, instead of 5 or 9")

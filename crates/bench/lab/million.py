@@ -18,8 +18,9 @@ from .site import Site
 SPARE = 700
 # The most sockets that a process of the load generator opens.
 MOST_SOCKETS = 19_000
-# What a connection takes at both ends, in bytes: kernel, node and load generator. Measured, and rounded up.
-EACH = (12 + 5 + 3) * 1024
+# What a connection takes at both ends, in bytes: the kernel 12.3 KiB, the rest node and load generator. Measured, and
+# rounded up.
+EACH = 18 * 1024
 
 
 def shares(connections: int) -> int:
@@ -30,18 +31,23 @@ def shares(connections: int) -> int:
     return -(-connections // most)
 
 
-def missing(connections: int, least: int) -> list[str]:
-    """What keeps so many connections from being possible, besides settings that can be raised."""
-    said, there = [], kernel.available() - least
-    if there < connections * EACH:
-        said.append(
-            f"memory: {connections:,} connections take about {connections * EACH / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB "
-            f"are there beside the {least / 2**30:.1f} GiB that stay free: enough for --connections {max(0, there // EACH)}"
-        )
-    # Each process dials all nodes from an address of its own.
-    if kernel.ports() < -(-MOST_SOCKETS // shares(connections)):
-        said.append(f"net.ipv4.ip_local_port_range has {kernel.ports()} ports: widen it")
-    return said
+def shortage(connections: int, least: int) -> str | None:
+    """What is to be said of memory: if it does not suffice, fewer connections will be opened."""
+    there = kernel.available() - least
+    if there >= connections * EACH:
+        return None
+    return (
+        f"memory: {connections:,} connections take about {connections * EACH / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB "
+        f"are there beside the {least / 2**30:.1f} GiB that stay free: about {max(0, there // EACH):,} will be opened"
+    )
+
+
+def too_few_ports(connections: int) -> str | None:
+    """What is to be said of ports: each process dials all nodes from an address of its own."""
+    least, there = -(-MOST_SOCKETS // shares(connections)), kernel.ports()
+    if there >= least:
+        return None
+    return f"net.ipv4.ip_local_port_range has {there:,} ports, and {least:,} are needed: widen it"
 
 
 class Million:
@@ -121,15 +127,15 @@ def main(words: list[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the whole result goes")
     asked = parser.parse_args(words)
     lacking = [setting for setting in kernel.needed(asked.connections) if setting.lacks()]
-    problems = missing(asked.connections, asked.least_memory * 2**20)
+    memory, ports = shortage(asked.connections, asked.least_memory * 2**20), too_few_ports(asked.connections)
     for setting in lacking:
         say(f"{setting.name} is {setting.value():,}, and {setting.least:,} are needed: {setting.because}")
-    for problem in problems:
+    for problem in filter(None, (memory, ports)):
         say(problem)
-    if asked.check or problems or (lacking and not asked.raising):
-        if lacking and not asked.raising:
-            say("with --raise they are raised for as long as this runs")
-        return 1 if lacking or problems else 0
+    if lacking:
+        say(f"{'' if asked.raising else 'with --raise '}these settings are raised for as long as this runs")
+    if asked.check or ports or (lacking and not asked.raising):
+        return 1 if lacking or memory or ports else 0
     with ExitStack() as stack:
         stack.enter_context(kernel.Raised(lacking))
         try:

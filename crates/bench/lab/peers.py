@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import string
 import subprocess
 import sys
@@ -54,7 +55,8 @@ def socketio(site: Site, redis: RedisServer, home: Path) -> Peer:
         _run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)])
     _copy(["socketio/server.mjs"], folder)
     words = ["node", str(folder / "server.mjs")]
-    return _a_process_a_core("Socket.IO", site, redis, words, SOURCES / "socketio/template.toml", "socket.io/?EIO=4&transport=websocket")
+    template, path = SOURCES / "socketio/template.toml", "socket.io/?EIO=4&transport=websocket"
+    return _a_process_a_core("Socket.IO", site, redis, words, template, path)
 
 
 def websockets(site: Site, redis: RedisServer, home: Path) -> Peer:
@@ -79,7 +81,7 @@ def _a_process_a_core(name: str, site: Site, redis: RedisServer, words: list[str
 
 def _start(site: Site, words: list[str], port: int) -> int:
     log = site.directory / f"peer-{port}.log"
-    started = process.spawn(words, env=dict(os.environ), cwd=site.directory, log=log, orphaned=process.signal.SIGTERM)
+    started = process.spawn(words, env=dict(os.environ), cwd=site.directory, log=log, orphaned=signal.SIGTERM)
     site.on_end(lambda: _end(started))
 
     def listens() -> bool:
