@@ -15,10 +15,14 @@ impl Progress {
         Self(ProgressBar::no_length())
     }
 
+    /// Which of several rounds it is, said before all that goes on in it.
+    pub fn round(&self, what: String) {
+        self.0.set_prefix(what);
+    }
+
     /// From now on `total` of `what` are counted.
     pub fn count(&self, what: &str, total: u64) {
-        self.begin("{msg} {wide_bar} {human_pos}/{human_len} {elapsed}", what);
-        self.0.set_length(total);
+        self.begin("{prefix}{msg} {wide_bar} {human_pos}/{human_len} {elapsed}", what, Some(total));
     }
 
     /// So many of them are there.
@@ -28,18 +32,20 @@ impl Progress {
 
     /// From now on it is this that goes on.
     pub fn say(&self, what: &str) {
-        self.begin("{spinner} {msg} {elapsed}", what);
+        self.begin("{spinner} {prefix}{msg} {elapsed}", what, None);
     }
 
-    fn begin(&self, template: &str, what: &str) {
-        self.0.reset();
+    fn begin(&self, template: &str, what: &str, total: Option<u64>) {
+        if self.0.is_hidden() {
+            return;
+        }
+        total.map_or_else(|| self.0.unset_length(), |total| self.0.set_length(total));
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.0.set_style(style);
         }
         self.0.set_message(what.to_owned());
-        if !self.0.is_hidden() {
-            self.0.enable_steady_tick(TICK);
-        }
+        self.0.reset();
+        self.0.enable_steady_tick(TICK);
     }
 
     /// Takes the line away.

@@ -77,9 +77,11 @@ impl<R: Measured> Report<R> {
         let floor = if repeat.floor { Some(Floor::start().await?) } else { None };
         let arena = Arena { common: common.clone(), speech, progress: progress.clone() };
         let (mut rounds, mut floor_rounds) = (Vec::new(), Vec::new());
-        for _ in 0..repeat.rounds() {
+        for number in 1..=repeat.rounds() {
+            progress.round(format!("round {number} of {}: ", repeat.rounds()));
             rounds.push(round(arena.clone()).await?);
             if let Some(floor) = &floor {
+                progress.round(format!("floor {number} of {}: ", repeat.rounds()));
                 floor_rounds.push(round(floor.arena(&arena)).await?);
             }
         }
@@ -96,7 +98,8 @@ impl<R: Measured> Report<R> {
         let floor = Floor::start().await?;
         let arena = floor.arena(&Arena::of_nodes(common));
         let mut played = Vec::new();
-        for _ in 0..rounds {
+        for number in 1..=rounds {
+            arena.progress.round(format!("round {number} of {rounds}: "));
             played.push(round(arena.clone()).await?);
         }
         arena.progress.clear();

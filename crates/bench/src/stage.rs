@@ -9,6 +9,7 @@ use crate::{
     integrity::Integrity,
     latency::{Latency, Summary},
     letter::{Form, Letter},
+    pace::Clock,
     process::{Cost, Cpu, Watch},
     publisher::{Confirm, Door, Plan, Publisher, Sent},
     rounds::Measured,
@@ -83,7 +84,7 @@ impl Stage {
         let confirmations = (seats.confirm == Confirm::Subscriber).then(|| publisher.confirmations());
         let others = workers.open();
         let crew = Crew::open(&own, read, confirmations.as_ref(), |open| progress.at(others + open)).await?;
-        progress.say("waiting");
+        progress.say("messages");
         Ok(Self {
             board: crew.board.clone(),
             generator: Generator::new(workers.pids())?,
@@ -105,7 +106,7 @@ impl Stage {
             false => Form::of(&speech, seats.confirm == Confirm::Ok)?,
         };
         let letter = Letter { form, channels: job.channels.clone(), size: seats.size as usize };
-        Publisher::connect(door, letter, crate::pace::Clock::start()).await
+        Publisher::connect(door, letter, Clock::start()).await
     }
 
     /// How many subscribers there are.
@@ -131,7 +132,8 @@ impl Stage {
     /// Publishes as `plan` says and waits for the deliveries; measures from `warmup` after the start.
     pub async fn play(mut self, plan: Plan, warmup: Duration) -> Result<(Self, Round), Error> {
         let measured_from = plan.start + warmup;
-        let from_nanos = self.board.clock.nanos(measured_from);
+        // A message that is due just then is measured, whichever process it arrives at.
+        let from_nanos = self.board.clock.nanos(measured_from).saturating_sub(Clock::DOUBT);
         self.crew.restart(from_nanos, self.publisher.next());
         self.workers.restart(from_nanos, self.publisher.next()).await?;
         let mut publisher = self.publisher;

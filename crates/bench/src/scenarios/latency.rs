@@ -78,7 +78,8 @@ impl Latency {
         let arena = Arena::of_nodes(&self.common);
         let (mut rounds, mut redis_rounds) = (Vec::new(), Vec::new());
         let (warmup, patience) = (Duration::from_secs(self.warmup.into()), self.common.patience());
-        for _ in 0..self.rounds {
+        for number in 1..=self.rounds {
+            arena.progress.round(format!("round {number} of {}: ", self.rounds));
             let stage = Stage::open(&arena, &self.seats(), follow).await?;
             rounds.push(stage.play(self.plan(), warmup).await?.1);
             arena.progress.say("Redis alone");
