@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .. import process
 from ..clients import native
@@ -14,13 +12,6 @@ from ..node import Node, binary
 
 #: Between two newcomers, in seconds.
 _PAUSE = 0.2
-
-
-def bench_binary() -> str:
-    """The load generator: `TESTS_BENCH`, or the one beside the program under test."""
-    path = os.environ.get("TESTS_BENCH") or str(Path(binary()).with_name("fanwire-bench"))
-    assert os.access(path, os.X_OK), f"no load generator at {path}: cargo build --release -p fanwire-bench, or set TESTS_BENCH"
-    return path
 
 
 class Guests:
@@ -33,7 +24,7 @@ class Guests:
         for number, output in enumerate(self._outputs):
             output.unlink(missing_ok=True)
             command = [
-                bench_binary(), "fanout", "--json", "--allow-loss", "--url", node.url, "--source", f"127.0.2.{number + 1}",
+                binary(), "bench", "fanout", "--json", "--allow-loss", "--url", node.url, "--source", f"127.0.2.{number + 1}",
                 "--subscribers", str(count // processes), "--rate", str(rate),
                 "--warmup", str(warmup), "--seconds", str(seconds),
             ]  # fmt: skip
@@ -51,7 +42,7 @@ class Guests:
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"the guests of {output} still wait after {self._within} s") from None
             assert code == 0, f"the guests ended with {code}: {output.with_suffix('.log').read_text()}"
-        return [json.loads(output.read_text()) for output in self._outputs]
+        return [json.loads(output.read_text())["rounds"][0] for output in self._outputs]
 
     def end(self) -> None:
         for one in self._processes:
