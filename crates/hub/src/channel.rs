@@ -25,7 +25,7 @@ pub(crate) struct Channel {
     pub(crate) roster: Roster,
     pub(crate) pending: VecDeque<Item>,
     /// What is being fanned out. There is never more than one, which is what keeps the order.
-    pub(crate) batch: Option<Batch>,
+    pub(crate) batch: Option<Box<Batch>>,
     /// Whether the channel stands in the shard's queue of channels with work.
     pub(crate) queued: bool,
     /// Where it stands, if it has a history and that is known.
@@ -137,7 +137,7 @@ impl Channel {
 
     fn begin(&mut self, batch: Batch) {
         self.roster.begin_walk();
-        self.batch = Some(batch);
+        self.batch = Some(Box::new(batch));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, Publication, Target, frame};
+use smallvec::SmallVec;
 use std::{hint::black_box, io, sync::Arc};
 use tokio_util::time::delay_queue;
 
@@ -22,7 +23,7 @@ pub(crate) struct Connection {
     pub(crate) heartbeat: Heartbeat,
     /// Its place in the shard's timers; `None` once that has run out.
     pub(crate) timer: Option<delay_queue::Key>,
-    pub(crate) memberships: Vec<Membership>,
+    pub(crate) memberships: SmallVec<[Membership; 1]>,
     pub(crate) phase: Phase,
     /// Whether somebody waits for the socket to take more.
     pub(crate) blocked: bool,
@@ -31,8 +32,8 @@ pub(crate) struct Connection {
     /// Whether it stands in the shard's queue of connections that recover.
     pub(crate) recovering: bool,
     pub(crate) recovery: Recovery,
-    outbox: Outbox,
-    counted: usize,
+    /// `None` where nothing waits, as nearly always: whoever is small is quickly walked past.
+    outbox: Option<Box<Outbox>>,
 }
 
 /// A connection's place in a channel.
@@ -109,14 +110,13 @@ impl Connection {
             transport,
             heartbeat,
             timer: None,
-            memberships: Vec::new(),
+            memberships: SmallVec::new(),
             phase: Phase::Open,
             blocked: false,
             dirty: false,
             recovering: false,
             recovery: Recovery::default(),
-            outbox: Outbox::default(),
-            counted: 0,
+            outbox: None,
         }
     }
 
@@ -127,17 +127,17 @@ impl Connection {
 
     /// What its outbox costs, in bytes.
     pub(crate) fn waiting(&self) -> usize {
-        self.outbox.cost()
+        self.outbox.as_ref().map_or(0, |outbox| outbox.cost())
     }
 
     /// Whether so little waits that what it recovers may follow.
     pub(crate) fn rests(&self, terms: &Terms) -> bool {
-        self.outbox.rests(terms.limit)
+        self.outbox.as_ref().is_none_or(|outbox| outbox.rests(terms.limit))
     }
 
     /// Reads what [`Self::send`] will need; see [`Transport::look_up`].
     pub(crate) fn look_up(&self) {
-        black_box((self.phase, self.blocked, self.id.1, self.outbox.is_empty()));
+        black_box((self.phase, self.blocked, self.id.1, self.outbox.is_none()));
         self.transport.look_up();
     }
 
@@ -150,7 +150,7 @@ impl Connection {
         if parcel.kind != Kind::Answer {
             tally.deliveries += parcel.frames.len() as u64;
         }
-        let outcome = if at_once && !self.blocked && self.outbox.is_empty() {
+        let outcome = if at_once && !self.blocked && self.outbox.is_none() {
             self.write_directly(parcel, terms, tally)
         } else {
             self.enqueue(parcel, terms, tally)
@@ -165,44 +165,46 @@ impl Connection {
             return self.abort(tally);
         };
         tally.sent_bytes += count as u64;
-        self.outbox.push_rest(parcel, count);
-        if self.outbox.is_empty() {
+        if count == parcel.length() {
             return Outcome::Done;
         }
-        self.outbox.set_held(self.transport.held());
+        let held = self.transport.held();
+        let outbox = self.outbox();
+        outbox.push_rest(parcel, count);
+        outbox.set_held(held);
         self.make_room(&[], terms, tally);
-        if self.outbox.has_room(&[], terms.limit) { Outcome::Wait } else { Outcome::Full }
+        if self.outbox().has_room(&[], terms.limit) { Outcome::Wait } else { Outcome::Full }
     }
 
     fn enqueue(&mut self, parcel: &Parcel<'_>, terms: &Terms, tally: &mut Tally) -> Outcome {
         let mut outcome = if self.blocked { Outcome::Done } else { Outcome::Flush };
         if parcel.kind == Kind::Page {
-            self.outbox.push_rest(parcel, 0);
+            self.outbox().push_rest(parcel, 0);
             return outcome;
         }
         let frames = parcel.frames;
-        if !self.blocked && !self.outbox.has_room(frames, terms.limit) {
+        if !self.blocked && !self.outbox().has_room(frames, terms.limit) {
             // Perhaps full only because nobody has tried to write yet.
             outcome = self.flush(terms, tally);
             if self.phase == Phase::Dead {
                 return outcome;
             }
-            if self.outbox.is_empty() {
+            if self.outbox.is_none() {
                 return self.write_directly(parcel, terms, tally);
             }
         }
         self.make_room(frames, terms, tally);
-        if !self.outbox.has_room(frames, terms.limit) {
+        if !self.outbox().has_room(frames, terms.limit) {
             tally.dropped_closed += if parcel.kind == Kind::Publication { frames.len() as u64 } else { 0 };
             return Outcome::Full;
         }
-        self.outbox.push_rest(parcel, 0);
+        self.outbox().push_rest(parcel, 0);
         outcome
     }
 
     fn make_room(&mut self, frames: &[Bytes], terms: &Terms, tally: &mut Tally) {
         if terms.policy == Policy::DropOldest && self.dialect.can_tell_losses() {
-            let left_out = self.outbox.make_room(frames, terms.limit);
+            let left_out = self.outbox().make_room(frames, terms.limit);
             self.activity.left_out(left_out);
             tally.dropped_full += left_out;
         }
@@ -212,17 +214,15 @@ impl Connection {
     pub(crate) fn flush(&mut self, terms: &Terms, tally: &mut Tally) -> Outcome {
         self.tell_losses(&terms.dialects);
         let outcome = loop {
-            if self.outbox.is_empty() {
-                break self.flushed();
-            }
-            match written(self.outbox.write_with(|slices| self.transport.try_write_vectored(slices))) {
+            let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_empty()) else { break self.flushed() };
+            match written(outbox.write_with(|slices| self.transport.try_write_vectored(slices))) {
                 Ok(0) => {
-                    self.outbox.set_held(self.transport.held());
+                    outbox.set_held(self.transport.held());
                     break Outcome::Wait;
                 }
                 Ok(count) => {
                     tally.sent_bytes += count as u64;
-                    self.outbox.advance(count);
+                    outbox.advance(count);
                 }
                 Err(_) => break self.abort(tally),
             }
@@ -232,13 +232,12 @@ impl Connection {
     }
 
     fn tell_losses(&mut self, dialects: &Dialects) {
-        self.outbox.tell_lost(|publication| dialects.encode(self.dialect, &lost(publication)?));
-        let count = self.outbox.take_left_out();
+        let Some(outbox) = &mut self.outbox else { return };
+        outbox.tell_lost(|publication| dialects.encode(self.dialect, &lost(publication)?));
+        let count = outbox.take_left_out();
         if count > 0 {
-            dialects
-                .encode(self.dialect, &Event::Dropped { count })
-                .into_iter()
-                .for_each(|frame| self.outbox.push_losses(frame, count));
+            let notice = dialects.encode(self.dialect, &Event::Dropped { count });
+            notice.into_iter().for_each(|frame| outbox.push_losses(frame, count));
         }
     }
 
@@ -268,8 +267,9 @@ impl Connection {
 
     fn end(&mut self, reason: CloseReason, frame: Bytes, rest: Rest, finish: bool, tally: &mut Tally) {
         self.activity.end(reason);
-        tally.dropped_closed += self.outbox.keep(rest);
-        self.outbox.push_answer(frame);
+        let outbox = self.outbox();
+        tally.dropped_closed += outbox.keep(rest);
+        outbox.push_answer(frame);
         self.account(tally);
         self.phase = Phase::Closing { finish };
         self.recovery.end();
@@ -285,15 +285,20 @@ impl Connection {
     /// Gives back what waits, since nobody will write it any more.
     pub(crate) fn die(&mut self, tally: &mut Tally) {
         self.phase = Phase::Dead;
-        self.outbox = Outbox::default();
-        self.account(tally);
+        tally.outbox_bytes -= self.outbox.take().map_or(0, |outbox| outbox.counted());
         self.recovery.end();
     }
 
+    fn outbox(&mut self) -> &mut Outbox {
+        self.outbox.get_or_insert_default()
+    }
+
+    /// Counts what the outbox costs now, and does without one where nothing waits.
     fn account(&mut self, tally: &mut Tally) {
-        let cost = self.outbox.cost();
-        tally.outbox_bytes += cost.cast_signed() as i64 - self.counted.cast_signed() as i64;
-        self.counted = cost;
+        if let Some(outbox) = &mut self.outbox {
+            tally.outbox_bytes += outbox.count();
+            self.outbox.take_if(|outbox| outbox.is_settled());
+        }
     }
 }
 

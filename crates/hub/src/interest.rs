@@ -45,10 +45,13 @@ impl Interest {
     /// Counts a reader of `channel` on `shard` for as long as the subscription is held.
     pub fn subscribe(self: &Arc<Self>, channel: &ChannelName, shard: usize) -> Subscription {
         let mut known = self.lock();
-        let readers = known.channels.entry(channel.clone()).or_insert_with(|| Readers::none(self.shards));
+        let entry = known.channels.entry(channel.clone());
+        // One name in memory for all readers.
+        let channel = entry.key().clone();
+        let readers = entry.or_insert_with(|| Readers::none(self.shards));
         readers.by_shard[shard] += 1;
         readers.idle_since = None;
-        Subscription { interest: Arc::clone(self), channel: channel.clone(), shard }
+        Subscription { interest: Arc::clone(self), channel, shard }
     }
 
     /// Calls `found` for each shard that has readers of `channel`.

@@ -47,6 +47,11 @@ impl<'a> Parcel<'a> {
         Self { frames, kind, placed: &[] }
     }
 
+    /// How many bytes the frames have.
+    pub(crate) fn length(&self) -> usize {
+        self.frames.iter().map(Bytes::len).sum()
+    }
+
     fn tag(&self, index: usize) -> Tag {
         match (self.kind, self.placed.get(index)) {
             (Kind::Publication, Some(publication)) if publication.position.is_some() => {
@@ -132,12 +137,31 @@ pub(crate) struct Outbox {
     /// No publication that may make room stands before this index.
     oldest: usize,
     left_out: u64,
+    /// What it cost when that was last counted.
+    counted: usize,
 }
 
 impl Outbox {
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether nothing waits, and nothing is to be told.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_empty() && self.left_out == 0
+    }
+
+    /// By how much its cost has changed since this was last asked, in bytes.
+    pub(crate) fn count(&mut self) -> i64 {
+        let before = self.counted();
+        self.counted = self.cost();
+        self.counted() - before
+    }
+
+    /// What was counted.
+    pub(crate) fn counted(&self) -> i64 {
+        self.counted.cast_signed() as i64
     }
 
     /// What the entries cost, and what the transport keeps of those before them, in bytes.

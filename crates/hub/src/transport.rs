@@ -9,7 +9,7 @@ use socket2::SockRef;
 use std::{
     fmt,
     hint::black_box,
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read},
     net::Shutdown,
     os::fd::AsRawFd,
     pin::Pin,
@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf},
     net::TcpStream,
     task::coop::cooperative,
 };
@@ -112,6 +112,18 @@ fn send(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     }
 }
 
+/// Reads what the socket has. Where that does not fill `space` it was all there was, and the runtime is told so: it need
+/// not be found out by a read that gets nothing.
+fn receive(stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let mut last = None;
+    let read = stream.try_io(Interest::READABLE, || {
+        let read = (&*SockRef::from(stream)).read(space)?;
+        last = (1..space.len()).contains(&read).then_some(read);
+        if last.is_some() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(read) }
+    });
+    last.map_or(read, Ok)
+}
+
 fn finish(stream: &TcpStream) {
     // Fails only where the socket is gone already.
     let _ = SockRef::from(stream).shutdown(Shutdown::Write);
@@ -133,7 +145,7 @@ impl AsyncRead for TcpReader {
         let stream = &self.0.0;
         loop {
             std::task::ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read(buf.initialize_unfilled()) {
+            match receive(stream, buf.initialize_unfilled()) {
                 Ok(read) => {
                     buf.advance(read);
                     return Poll::Ready(Ok(()));

@@ -41,7 +41,7 @@ use crate::{
 use fanwire_broker::{Accepted, Page, PublishError, ReadError, SubscribeError};
 use fanwire_hub::{Activity, ConnectionKey, ShardGone, ShardHandle, Subscription, Told};
 use fanwire_protocol::{
-    ChannelName, CloseReason, ConnectionId, Decoded, Dialect, Incoming, Position, Refusal, RequestId,
+    ChannelName, CloseReason, Decoded, Dialect, Incoming, Position, Refusal, RequestId, dialect::DecodedMessage,
 };
 use futures_util::future::{BoxFuture, Either, ready};
 use history::Behind;
@@ -49,6 +49,7 @@ use joining::Joining;
 use newcomer::Newcomer;
 use peer::{About, Beside, Peer};
 use presence::{Found, Present};
+use smallvec::SmallVec;
 use standing::Verified;
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Poll};
 use tokio::io::AsyncRead;
@@ -63,10 +64,8 @@ const MAX_ANSWERS: usize = 4;
 struct Session<R> {
     shared: Arc<Sessions>,
     reader: Reader<R>,
-    shard: ShardHandle,
     shard_index: usize,
     key: ConnectionKey,
-    id: ConnectionId,
     dialect: Dialect,
     client: IpAddr,
     /// Whether it has yet to say who it is.
@@ -74,8 +73,9 @@ struct Session<R> {
     /// What is left to it of `limits.commands`.
     commands: Bucket,
     activity: Arc<Activity>,
-    channels: Vec<ChannelName>,
-    /// What has arrived and waits for its turn.
+    /// What it is subscribed to, mostly one.
+    channels: SmallVec<[ChannelName; 1]>,
+    /// What has arrived in one message behind its first command, and waits for its turn.
     inbox: VecDeque<Decoded>,
     /// Publications that the broker has taken in, in order.
     unanswered: VecDeque<Unanswered>,
@@ -134,10 +134,10 @@ impl<R: AsyncRead + Unpin> Session<R> {
         match stop {
             Stop::Ended(reason) => self.break_off(reason).await,
             Stop::Read(ReadEnd::Broken(violation)) => {
-                tracing::debug!(connection = %self.id, client = %self.client, %violation, "what a client sent is broken");
+                tracing::debug!(connection = %self.key.id(), client = %self.client, %violation, "what a client sent is broken");
                 self.break_off(violation.reason()).await;
             }
-            Stop::PeerClosed(code) => self.end(self.shard.peer_closed(self.key, code)).await,
+            Stop::PeerClosed(code) => self.end(self.shard().peer_closed(self.key, code)).await,
             Stop::Read(ReadEnd::Vanished) | Stop::ShardGone => {}
         }
     }
@@ -159,7 +159,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     async fn break_off(&mut self, reason: CloseReason) {
-        self.end(self.shard.close(self.key, reason)).await;
+        self.end(self.shard().close(self.key, reason)).await;
     }
 
     /// Leaves the rest to the shard, until it or the peer ends the socket.
@@ -172,7 +172,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     /// Does whatever comes first: an answer of the broker, the command under way, the next message.
     async fn turn(&mut self) -> Result<(), Stop> {
         while self.takes_commands()
-            && let Some(decoded) = self.inbox.pop_front()
+            && let Some(decoded) = self.next_in_inbox()
         {
             self.take(decoded).await?;
         }
@@ -200,12 +200,13 @@ impl<R: AsyncRead + Unpin> Session<R> {
     where
         F: Future<Output = Result<(), ShardGone>> + Send + 'static,
     {
+        let shard = self.shard().clone();
         let beside = self.beside.get_or_insert_default();
         let peer = Peer {
             shared: Arc::clone(&self.shared),
-            shard: self.shard.clone(),
+            shard,
             key: self.key,
-            id: self.id,
+            id: self.key.id(),
             dialect: self.dialect,
             activity: Arc::clone(&self.activity),
             turn: Arc::clone(&beside.turn),
@@ -231,12 +232,9 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Received::Close(code) => return Err(Stop::PeerClosed(code)),
             // What arrives behind our own Close frame is read, but not carried out.
             _ if self.activity.ended_by().is_some() => nothing_to_tell(),
-            Received::Message(decoded) => {
-                self.inbox.extend(decoded);
-                nothing_to_tell()
-            }
+            Received::Message(decoded) => self.take_in(decoded),
             Received::Ping { .. } if !self.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
-            Received::Ping { pong } => self.shard.answer(self.key, pong),
+            Received::Ping { pong } => self.shard().answer(self.key, pong),
             Received::Pong => nothing_to_tell(),
         })
     }
@@ -245,6 +243,24 @@ impl<R: AsyncRead + Unpin> Session<R> {
     fn is_in_pace(&mut self) -> bool {
         let rate = self.shared.command_rate;
         rate.is_none_or(|rate| self.commands.take(rate, 1, self.shared.clock.now()))
+    }
+
+    /// Carries out the first command of a message; more wait in the inbox, which is empty when a message is read.
+    fn take_in(&mut self, decoded: DecodedMessage) -> Told {
+        let mut decoded = decoded.into_iter();
+        let first = decoded.next();
+        self.inbox.extend(decoded);
+        first.map_or_else(nothing_to_tell, |first| self.take(first))
+    }
+
+    fn next_in_inbox(&mut self) -> Option<Decoded> {
+        let next = self.inbox.pop_front();
+        give_back(&mut self.inbox);
+        next
+    }
+
+    fn shard(&self) -> &ShardHandle {
+        &self.shared.hub.shards()[self.shard_index]
     }
 }
 
@@ -259,7 +275,15 @@ async fn first_answer(
     let Some(first) = unanswered.front_mut() else { return std::future::pending().await };
     let result = (&mut first.accepted).await.unwrap_or(Err(PublishError::Timeout));
     let id = unanswered.pop_front().and_then(|first| first.id);
+    give_back(unanswered);
     (id, result)
+}
+
+/// Gives back the memory of a queue that is empty, as most are most of the time.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
 }
 
 /// The command under way; pending for ever where there is none.

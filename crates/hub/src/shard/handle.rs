@@ -26,6 +26,13 @@ pub struct ConnectionKey {
     pub(super) id: ConnectionId,
 }
 
+impl ConnectionKey {
+    /// The connection's id.
+    pub fn id(self) -> ConnectionId {
+        self.id
+    }
+}
+
 /// A connection that is about to join a shard.
 #[derive(Debug)]
 pub struct Admission {

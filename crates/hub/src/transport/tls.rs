@@ -5,7 +5,7 @@
 //! not taken, until the kernel has it all. The outbox then holds a frame that is begun, waits for the socket, and comes
 //! back with that byte first.
 
-use super::{Transport, abort, finish, send};
+use super::{Transport, abort, finish, receive, send};
 use crate::outbox::MAX_VECTORS;
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
@@ -184,7 +184,7 @@ impl Write for Socket<'_> {
 
 impl Read for Socket<'_> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(space)
+        receive(self.stream, space)
     }
 }
 

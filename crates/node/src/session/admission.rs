@@ -18,6 +18,7 @@ use fanwire_broker::Broker;
 use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, ShardGone, Transport};
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
 use futures_util::FutureExt;
+use smallvec::SmallVec;
 use std::{
     collections::VecDeque,
     net::IpAddr,
@@ -95,7 +96,7 @@ impl Sessions {
             }
             log_end(session, begun.elapsed());
             // Fails only where the shard has ended, and the node with it.
-            let _ = session.shard.gone(session.key).await;
+            let _ = session.shard().gone(session.key).await;
         }
     }
 
@@ -116,7 +117,7 @@ impl Sessions {
         upgraded: Upgraded<R>,
     ) -> Result<Session<Paced<R>>, ShardGone> {
         let Upgraded { id, dialect, entrance, client, transport, reader, read, shard: shard_index, seat } = upgraded;
-        let (activity, shard) = (Arc::new(Activity::default()), self.hub.shards()[shard_index].clone());
+        let activity = Arc::new(Activity::default());
         let gate = self
             .byte_rate
             .map(|rate| Gate::new(rate, read.len(), self.clock, Arc::clone(&activity), self.metrics.throttled.clone()));
@@ -126,7 +127,7 @@ impl Sessions {
             Entrance::Waiting => (Entry::Later, true, None),
         };
         let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), entry };
-        let (key, welcomed_at) = shard.connect(admission).await?;
+        let (key, welcomed_at) = self.hub.shards()[shard_index].connect(admission).await?;
         if identity.is_some() && self.users.is_doomed(id) {
             // Told so before it was here to be ended.
             self.hub.disconnect([id].into(), CloseReason::Disconnected).await?;
@@ -135,16 +136,14 @@ impl Sessions {
         Ok(Session {
             shared: self,
             reader,
-            shard,
             shard_index,
             key,
-            id,
             dialect,
             client,
             waits,
             commands: Bucket::default(),
             activity,
-            channels: Vec::new(),
+            channels: SmallVec::new(),
             inbox: VecDeque::new(),
             unanswered: VecDeque::new(),
             step: None,
@@ -169,7 +168,7 @@ impl Sessions {
 /// Ends that an operator may want to look into are told at level info, ordinary ones at debug.
 fn log_end<R>(session: &Session<R>, lasted: Duration) {
     let reason = session.activity.ended_by().unwrap_or(CloseReason::PeerVanished);
-    let (connection, client) = (session.id, session.client);
+    let (connection, client) = (session.key.id(), session.client);
     let (dialect, label) = (session.dialect.label(), reason.label());
     let dropped = session.activity.dropped();
     match reason {

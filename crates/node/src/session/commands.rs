@@ -137,7 +137,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         self.channels.swap_remove(at);
         self.is_off(&channel);
         self.give_up(&About::Channel(channel.clone()));
-        self.shard.leave(self.key, channel, self.ok(id))
+        self.shard().leave(self.key, channel, self.ok(id))
     }
 
     fn publish(
@@ -155,7 +155,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Ok(publication) => Arc::new(publication),
             Err(refusal) => return self.refuse(id, refusal),
         };
-        let except = (!echo).then_some(self.id);
+        let except = (!echo).then_some(self.key.id());
         let retention = self.shared.namespaces.retention(&publication.target);
         let delivery = Delivery { publication, except, published_at: unix_micros() };
         let taken_in = self.shared.broker.publish(Publishing { delivery, retention, idempotency_key });
@@ -187,7 +187,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
             Step::Subscribed(id, subscription, Ok(membership)) => {
                 self.is_on(membership);
                 self.channels.push(subscription.channel().clone());
-                self.shard.join(self.key, subscription, self.ok(id))
+                self.shard().join(self.key, subscription, self.ok(id))
             }
             Step::Subscribed(id, _, Err(error)) => self.refuse(id, refusals::subscribe(&error)),
             Step::TakenIn(id, Ok(accepted)) => {
@@ -224,7 +224,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     ) -> Told {
         match result {
             Ok(Some(position)) => id.map_or_else(nothing_to_tell, |id| self.tell(&Event::Published { id, position })),
-            Ok(None) => self.ok(id).map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame)),
+            Ok(None) => self.ok(id).map_or_else(nothing_to_tell, |frame| self.shard().answer(self.key, frame)),
             Err(error) => self.refuse(id, refusals::publish(&error)),
         }
     }
@@ -245,6 +245,6 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
     pub(super) fn tell(&self, event: &Event) -> Told {
         let frame = self.encode(event);
-        frame.map_or_else(nothing_to_tell, |frame| self.shard.answer(self.key, frame))
+        frame.map_or_else(nothing_to_tell, |frame| self.shard().answer(self.key, frame))
     }
 }

@@ -40,7 +40,7 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
             Received::Message(decoded) => decoded,
             Received::Ping { .. } if !self.0.is_in_pace() => return Err(Stop::Ended(CloseReason::TooFast)),
             Received::Ping { pong } => {
-                self.0.shard.answer(self.0.key, pong).await?;
+                self.0.shard().answer(self.0.key, pong).await?;
                 return Ok(Known::NotYet);
             }
             Received::Pong => return Ok(Known::NotYet),
@@ -76,7 +76,7 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
     }
 
     async fn authenticate(&mut self, id: Option<RequestId>, token: &Token) -> Result<Known, Stop> {
-        let vouched = self.0.shared.vouched(token, Some(self.0.id)).await;
+        let vouched = self.0.shared.vouched(token, Some(self.0.key.id())).await;
         match vouched.and_then(|vouched| self.0.set_bearer(vouched)) {
             Ok(()) => {
                 self.welcome().await?;
@@ -91,8 +91,8 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
     }
 
     async fn welcome(&mut self) -> Result<(), Stop> {
-        let welcome = self.0.shared.welcome(self.0.id);
-        self.0.welcomed_at = self.0.shard.welcome(self.0.key, welcome).await?.map(Box::new);
+        let welcome = self.0.shared.welcome(self.0.key.id());
+        self.0.welcomed_at = self.0.shard().welcome(self.0.key, welcome).await?.map(Box::new);
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         }
         let info = self.info(info)?;
         let user = self.identity().and_then(Identity::user).cloned();
-        let member = Member { connection: self.id, user, info };
+        let member = Member { connection: self.key.id(), user, info };
         self.check_frames(channel, &member)?;
         Ok(Some(Entry { presence: Arc::clone(&self.shared.presence), channel: channel.clone(), member }))
     }

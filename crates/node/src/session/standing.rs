@@ -77,7 +77,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         if self.shared.auth.is_none() {
             return self.refuse(id, refusals::no_tokens());
         }
-        let (shared, connection, needs_place) = (Arc::clone(&self.shared), self.id, self.grant().is_none());
+        let (shared, connection, needs_place) = (Arc::clone(&self.shared), self.key.id(), self.grant().is_none());
         self.step = Some(Box::pin(async move {
             let outcome = shared.vouched(&token, needs_place.then_some(connection)).await;
             Step::Verified(Box::new(Verified { id, outcome }))
@@ -102,7 +102,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
         let limit = if before.is_some() { usize::MAX } else { self.shared.user_limit };
         let since = before.unwrap_or_else(unix_micros);
         let Vouched { grant, lease } = vouched;
-        let bearer = Identity::bearer(grant, self.id, &self.shared.users, limit, since).map_err(refusals::no_place)?;
+        let bearer = Identity::bearer(grant, self.key.id(), &self.shared.users, limit, since).map_err(refusals::no_place)?;
         self.present.get_or_insert_default().become_of(bearer.with_lease(lease));
         Ok(())
     }
