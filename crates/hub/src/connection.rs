@@ -10,7 +10,11 @@ use crate::{
 use bytes::Bytes;
 use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, Publication, Target, frame};
 use smallvec::SmallVec;
-use std::{hint::black_box, io, sync::Arc};
+use std::{
+    hint::black_box,
+    io::{self, IoSlice},
+    sync::Arc,
+};
 use tokio_util::time::delay_queue;
 
 /// A connection as its shard sees it.
@@ -160,10 +164,12 @@ impl Connection {
     }
 
     fn write_directly(&mut self, parcel: &Parcel<'_>, terms: &Terms, tally: &mut Tally) -> Outcome {
-        let buffers = parcel.frames.iter().map(|frame| &frame[..]);
-        let Ok(count) = written(with_slices(buffers, |slices| self.transport.try_write_vectored(slices))) else {
-            return self.abort(tally);
+        let write = |slices: &[IoSlice<'_>]| self.transport.try_write_vectored(slices);
+        let result = match parcel.frames {
+            [one] => write(&[IoSlice::new(one)]),
+            many => with_slices(many.iter().map(|frame| &frame[..]), write),
         };
+        let Ok(count) = written(result) else { return self.abort(tally) };
         tally.sent_bytes += count as u64;
         if count == parcel.length() {
             return Outcome::Done;

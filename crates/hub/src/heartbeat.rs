@@ -9,6 +9,21 @@ pub(crate) struct Pace {
     pub(crate) timeout: u64,
 }
 
+/// In how many moments of an interval pings are sent.
+const MOMENTS: u64 = 512;
+
+impl Pace {
+    /// The last moment for pings up to `time`. All that are pinged at the same moment cost one waking.
+    fn moment(self, time: u64) -> u64 {
+        time - time % self.step()
+    }
+
+    /// From one moment for pings to the next.
+    fn step(self) -> u64 {
+        (self.interval / MOMENTS).max(1)
+    }
+}
+
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beat {
@@ -39,7 +54,7 @@ impl Heartbeat {
             reason = "a share of an interval that is itself in range"
         )]
         let first = (pace.interval as f64 * spread.clamp(0.0, 1.0)) as u64;
-        Self { next_ping: now + first.max(1), unanswered: None }
+        Self { next_ping: pace.moment(now + first).max(pace.moment(now) + pace.step()), unanswered: None }
     }
 
     /// What is to be done at `now`, if the last bytes arrived at `last_arrival`.
@@ -53,7 +68,7 @@ impl Heartbeat {
         if now < self.next_ping {
             return Beat::Wait;
         }
-        self.next_ping = now + pace.interval;
+        self.next_ping = pace.moment(now + pace.interval);
         self.unanswered.get_or_insert(now);
         Beat::Ping
     }
@@ -106,6 +121,15 @@ mod tests {
     fn pings_keep_their_interval_while_a_longer_timeout_runs() {
         let pace = Pace { interval: 20, timeout: 50 };
         check(pace, &[], 1000, &[(10, Beat::Ping), (30, Beat::Ping), (50, Beat::Ping), (60, Beat::Dead)]);
+    }
+
+    #[test]
+    fn connections_of_about_the_same_time_are_pinged_together() {
+        let pace = Pace { interval: 20_480, timeout: 20_480 };
+        check(pace, &[10_300, 30_800], 60_000, &[(10_240, Beat::Ping), (30_720, Beat::Ping), (51_200, Beat::Ping)]);
+        let first = |now| Heartbeat::new(pace, now, 0.5).next(pace);
+        assert_eq!([first(1), first(39), first(40)], [10_240, 10_240, 10_280]);
+        assert_eq!(Heartbeat::new(pace, 79, 0.0).next(pace), 80);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use prometheus::{
     exponential_buckets,
 };
 
+/// The first bucket of lags, in seconds: a timer has a precision of 1 ms.
+const LAG: f64 = 0.002;
+
 /// The hub's metrics, children resolved once.
 #[derive(Debug, Clone)]
 pub struct HubMetrics {
@@ -21,6 +24,7 @@ pub struct HubMetrics {
     pub(crate) outbox_bytes: IntGauge,
     pub(crate) fan_out: Histogram,
     pub(crate) relay_latency: Histogram,
+    pub(crate) lag: Histogram,
 }
 
 impl HubMetrics {
@@ -81,6 +85,12 @@ impl HubMetrics {
                 "fanwire_relay_latency_seconds",
                 "Time from publishing, by the publishing node's clock, to the end of a shard's fan-out.",
                 0.000_1,
+            )?,
+            lag: histogram(
+                registry,
+                "fanwire_shard_lag_seconds",
+                "By how much timers of connections were late, which is how long something else kept their shard's thread.",
+                LAG,
             )?,
         })
     }

@@ -191,6 +191,7 @@ impl Shard {
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
         for served in 0..TURN {
             let Poll::Ready(Some(expired)) = self.timers.poll_expired(cx) else { return served > 0 };
+            self.metrics.lag.observe(expired.deadline().elapsed().as_secs_f64());
             self.on_timer(expired.into_inner());
         }
         true

@@ -10,7 +10,9 @@ use fanwire_protocol::{ChannelName, Command, Recovered, Refusal, command, error}
 use http::StatusCode;
 pub(crate) use memory::MemoryMetrics;
 use presence::PresenceMetrics;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector, exponential_buckets,
+};
 
 pub(crate) use leases::LeaseMetrics;
 
@@ -33,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) accept_dropped: IntCounter,
     pub(crate) session_panics: IntCounter,
     pub(crate) ready: IntGauge,
+    pub(crate) relay_lag: Histogram,
     recoveries: IntCounterVec,
     fills: IntCounterVec,
     lost: IntCounter,
@@ -280,6 +283,17 @@ impl Metrics {
             )?,
             session_panics: counter(registry, "fanwire_session_panics_total", "Sessions that failed by a bug.")?,
             ready: registered(registry, IntGauge::new("fanwire_ready", "1 while the node wants connections.")?)?,
+            relay_lag: registered(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "fanwire_relay_lag_seconds",
+                        "By how much the relay's timer, which runs out every second, was late: how long shards that were \
+                         behind, or something else, kept it.",
+                    )
+                    .buckets(exponential_buckets(0.002, 2.5, 15)?),
+                )?,
+            )?,
             recoveries,
             fills,
             lost: counter(

@@ -57,6 +57,7 @@ pub(crate) struct Parts {
 /// one of them waits for that, the others go on.
 pub(crate) async fn relay(parts: Parts) -> Result<(), ShardGone> {
     let Parts { mut feed, hub, broker, namespaces, metrics, readiness, obedient, mut follows } = parts;
+    let lag = metrics.relay_lag.clone();
     let targets = Targets::new(Arc::clone(&broker), namespaces, metrics, hub.interest());
     let mut relay = Relay { hub, broker, targets, readiness, obedient, together: Vec::new() };
     let (mut items, mut sweeps) = (Vec::with_capacity(AT_ONCE), interval(LINGER / 2));
@@ -72,7 +73,10 @@ pub(crate) async fn relay(parts: Parts) -> Result<(), ShardGone> {
                 }
                 relay.take(items.drain(..)).await?;
             }
-            _ = sweeps.tick() => relay.sweep(),
+            due = sweeps.tick() => {
+                lag.observe(due.elapsed().as_secs_f64());
+                relay.sweep();
+            }
         }
     }
 }

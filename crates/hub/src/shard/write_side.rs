@@ -9,6 +9,7 @@ use fanwire_protocol::CloseReason;
 use std::sync::Arc;
 
 impl Shard {
+    #[inline]
     pub(super) fn conclude(&mut self, key: usize, outcome: Outcome) {
         match outcome {
             Outcome::Done => {}
