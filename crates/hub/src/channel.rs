@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fanwire_protocol::{
     ChannelName, Delivery, Dialect, Dialects, Epoch, Event, NodeId, Position, Publication, dialect,
 };
+use smallvec::SmallVec;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -113,7 +114,7 @@ impl Channel {
         }
     }
 
-    fn take_deliveries(&mut self, limit: usize) -> Vec<Delivery> {
+    fn take_deliveries(&mut self, limit: usize) -> Few<Delivery> {
         let mut size = 0;
         let mut fits = |item: &Item| match item {
             Item::Delivery(delivery) => {
@@ -141,26 +142,29 @@ impl Channel {
     }
 }
 
+/// Nearly always one, which then needs no memory of its own.
+type Few<T> = SmallVec<[T; 1]>;
+
 /// Frames on their way to the subscribers of one channel.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    publications: Vec<Arc<Publication>>,
-    published_at: Vec<u64>,
+    publications: Few<Arc<Publication>>,
+    published_at: Few<u64>,
     /// Connections of this node that are left out, by their sequence number, and of which publication.
-    except: Vec<(u64, usize)>,
+    except: Few<(u64, usize)>,
     /// Whether any publication has a place in a history.
     placed: bool,
     /// How manieth of the channel's items the first publication is, where there is a history.
     pub(crate) first: u64,
     /// The place behind what is lost, where that is what is told.
     lost: Option<Box<Position>>,
-    frames: [Option<Vec<Bytes>>; dialect::ALL.len()],
+    frames: [Option<Few<Bytes>>; dialect::ALL.len()],
     pub(crate) kind: Kind,
     begun: Instant,
 }
 
 impl Batch {
-    fn of(deliveries: Vec<Delivery>, node: NodeId) -> Self {
+    fn of(deliveries: Few<Delivery>, node: NodeId) -> Self {
         let leaves_out = |(index, delivery): (usize, &Delivery)| {
             delivery.except.filter(|connection| connection.0 == node).map(|connection| (connection.1, index))
         };
@@ -185,9 +189,9 @@ impl Batch {
     fn notice(event: &Event, dialects: &Dialects) -> Self {
         let frames = |dialect| Some(dialects.encode(dialect, event).into_iter().collect());
         Self {
-            publications: Vec::new(),
-            published_at: Vec::new(),
-            except: Vec::new(),
+            publications: Few::new(),
+            published_at: Few::new(),
+            except: Few::new(),
             placed: false,
             first: 0,
             lost: None,
@@ -227,7 +231,7 @@ impl Batch {
     /// The frames of all publications for receivers of `dialect`.
     pub(crate) fn parcel(&mut self, dialect: Dialect, dialects: &Dialects) -> Parcel<'_> {
         let frames = self.frames[dialect as usize].get_or_insert_with(|| {
-            let mut frames = Vec::new();
+            let mut frames = Few::new();
             dialects.frames(dialect, &self.publications, &mut frames);
             frames
         });

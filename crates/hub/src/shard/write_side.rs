@@ -4,6 +4,7 @@ use super::{Shard, handle::ConnectionKey};
 use crate::{
     connection::{Outcome, Phase},
     heartbeat::Beat,
+    outbox::{Kind, Parcel},
 };
 use fanwire_protocol::CloseReason;
 use std::sync::Arc;
@@ -86,15 +87,23 @@ impl Shard {
         let (now, pace) = (self.clock.now(), self.pace);
         let connection = &mut self.connections[key];
         let beat = connection.heartbeat.beat(pace, now, connection.activity.last_arrival());
-        let (frame, next) = (connection.dialect.heartbeat_frame(), connection.heartbeat.next(pace));
+        let next = connection.heartbeat.next(pace);
         match beat {
             Beat::Dead => return self.close(key, CloseReason::HeartbeatTimeout),
-            Beat::Ping => self.answer(key, frame),
+            Beat::Ping => self.ping(key),
             Beat::Wait => {}
         }
         if self.connections[key].phase == Phase::Open {
             self.schedule(key, next);
         }
+    }
+
+    /// Writes at once: answers may have company at the end of the turn, pings have none.
+    fn ping(&mut self, key: usize) {
+        let connection = &mut self.connections[key];
+        let frames = [connection.dialect.heartbeat_frame()];
+        let outcome = connection.send(&Parcel::new(&frames, Kind::Answer), true, &self.terms, &mut self.tally);
+        self.conclude(key, outcome);
     }
 
     pub(super) fn publish_tally(&mut self) {
