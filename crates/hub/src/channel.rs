@@ -151,14 +151,14 @@ pub(crate) struct Batch {
     publications: Few<Arc<Publication>>,
     published_at: Few<u64>,
     /// Connections of this node that are left out, by their sequence number, and of which publication.
-    except: Few<(u64, usize)>,
+    except: Vec<(u64, usize)>,
     /// Whether any publication has a place in a history.
     placed: bool,
     /// How manieth of the channel's items the first publication is, where there is a history.
     pub(crate) first: u64,
     /// The place behind what is lost, where that is what is told.
     lost: Option<Box<Position>>,
-    frames: [Option<Few<Bytes>>; dialect::ALL.len()],
+    frames: [Option<Vec<Bytes>>; dialect::ALL.len()],
     pub(crate) kind: Kind,
     begun: Instant,
 }
@@ -191,7 +191,7 @@ impl Batch {
         Self {
             publications: Few::new(),
             published_at: Few::new(),
-            except: Few::new(),
+            except: Vec::new(),
             placed: false,
             first: 0,
             lost: None,
@@ -231,7 +231,7 @@ impl Batch {
     /// The frames of all publications for receivers of `dialect`.
     pub(crate) fn parcel(&mut self, dialect: Dialect, dialects: &Dialects) -> Parcel<'_> {
         let frames = self.frames[dialect as usize].get_or_insert_with(|| {
-            let mut frames = Few::new();
+            let mut frames = Vec::new();
             dialects.frames(dialect, &self.publications, &mut frames);
             frames
         });

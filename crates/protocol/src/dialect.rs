@@ -182,7 +182,7 @@ impl Dialects {
     ///
     /// A publication is encoded once per dialect, by whoever asks first. The plain dialect has no channels, so none of
     /// theirs has a frame there; the echo dialect has no publications at all.
-    pub fn frames(&self, dialect: Dialect, publications: &[Arc<Publication>], frames: &mut impl Extend<Bytes>) {
+    pub fn frames(&self, dialect: Dialect, publications: &[Arc<Publication>], frames: &mut Vec<Bytes>) {
         frames.extend(publications.iter().filter_map(|publication| publication.frame(dialect, self)).cloned());
     }
 
