@@ -229,6 +229,7 @@ impl Batch {
     }
 
     /// The frames of all publications for receivers of `dialect`.
+    #[inline]
     pub(crate) fn parcel(&mut self, dialect: Dialect, dialects: &Dialects) -> Parcel<'_> {
         let frames = self.frames[dialect as usize].get_or_insert_with(|| {
             let mut frames = Vec::new();

@@ -102,7 +102,8 @@ impl<R: AsyncRead + Unpin> Session<R> {
         let limit = if before.is_some() { usize::MAX } else { self.shared.user_limit };
         let since = before.unwrap_or_else(unix_micros);
         let Vouched { grant, lease } = vouched;
-        let bearer = Identity::bearer(grant, self.key.id(), &self.shared.users, limit, since).map_err(refusals::no_place)?;
+        let bearer =
+            Identity::bearer(grant, self.key.id(), &self.shared.users, limit, since).map_err(refusals::no_place)?;
         self.present.get_or_insert_default().become_of(bearer.with_lease(lease));
         Ok(())
     }
