@@ -261,3 +261,33 @@ impl AsyncRead for PipeReader {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::yield_now,
+    };
+
+    #[tokio::test]
+    async fn what_comes_after_a_read_that_was_not_filled_is_read_too() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut reader = Tcp::new(listener.accept().await.unwrap().0).reader();
+        let mut space = [0; 4];
+        for (sent, read) in [("a", 1), ("bcde", 4), ("fg", 2)] {
+            let waiting = tokio::spawn(async move { (reader.read(&mut space).await.unwrap(), reader) });
+            yield_now().await;
+            peer.write_all(sent.as_bytes()).await.unwrap();
+            let count;
+            (count, reader) = waiting.await.unwrap();
+            assert_eq!(count, read);
+        }
+        peer.write_all(b"h").await.unwrap();
+        drop(peer);
+        assert_eq!((reader.read(&mut space).await.unwrap(), reader.read(&mut space).await.unwrap()), (1, 0));
+    }
+}
