@@ -26,6 +26,12 @@ def test_another_compiler_may_differ_by_more():
     assert judge("rustc 1.99.0, x86_64", decode=5100) == (1, 0)
 
 
+def test_what_goes_by_the_clock_may_differ_by_more():
+    before = Counts(BEFORE.toolchain, {"heartbeat": 2000})
+    assert before.judge(Counts(BEFORE.toolchain, {"heartbeat": 3199})) == ([], [])
+    assert len(before.judge(Counts(BEFORE.toolchain, {"heartbeat": 3201}))[0]) == 1
+
+
 def test_a_case_without_a_figure_fails_and_so_does_a_figure_without_a_case():
     assert judge(encode=1) == (1, 0)
     assert BEFORE.judge(Counts(BEFORE.toolchain, {"fan-out": 300}))[0] == ["decode is not counted any more"]
