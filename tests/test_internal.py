@@ -120,6 +120,7 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node,
         outbox__limit="128KiB",
         outbox__kernel="32KiB",
         close__timeout="300ms",
+        compression__enabled="true",
         namespaces__kept__history__size=2,
         namespaces__room__presence="true",
     )
@@ -150,6 +151,11 @@ async def test_no_metric_stands_still_when_everything_happens(redis, start_node,
         async with raw_websocket(node) as raw:
             await raw.send_frame(7)
             await raw.frames_until_end()
+        async with raw_websocket(node, "fanwire.v1.json", Sec_WebSocket_Extensions="permessage-deflate") as raw:
+            await raw.send_json(type="subscribe", channel="news", id=1)
+            await raw.event()
+            await one.ok("publish", channel="news", content="x" * 1000)
+            assert (await raw.frame()).compressed
         async with raw_websocket(node, "fanwire.v1.json", receive_buffer=4096) as stalled:
             await stalled.send_json(type="subscribe", channel="news", id=1)
             await stalled.event()

@@ -8,7 +8,7 @@ import pytest
 from harness.clients import CODECS
 from harness.nginx_fixtures import needs_nginx, start_nginx  # noqa: F401
 from harness.raw import accept_key, upgrade_request
-from harness.strangers import STRANGERS, Conversation
+from harness.strangers import STRANGERS, Conversation, by_websockets
 from harness.waiting import until
 
 pytestmark = pytest.mark.limit(120)
@@ -68,6 +68,23 @@ async def test_what_is_sent_comes_back_in_the_echo_dialect(start_node, talk):
     sends = [TEXT, "", b"", bytes(range(256)), "x" * 60_000]
     seen = await talk(Conversation(node.url, None, sends, wanted=5))
     assert (seen.received, seen.code) == (sends, 1000)
+
+
+@every_stranger
+@every_codec
+async def test_compressed_messages_are_understood_both_ways(start_node, talk, codec):
+    node = start_node(compression__enabled="true")
+    content = [TEXT * 500, list(range(500))]
+    publish = codec.encode({"type": "publish", "id": 2, "channel": "news", "content": content})
+    subscribe, _, ping = commands(codec)
+    seen = await talk(Conversation(node.url, codec.subprotocol, [subscribe, publish, ping], wanted=5))
+    (message,) = [event for event in map(codec.decode, seen.received) if event["type"] == "message"]
+    assert (message["content"], seen.code) == (content, 1000)
+    metrics = node.metrics()
+    if talk is not by_websockets:
+        assert metrics.value("fanwire_compressed_deliveries_total") == 1
+    # websockets bounds our window to 4 KiB, and the message is longer.
+    assert metrics.value("fanwire_received_bytes_total") < len(publish) / 2
 
 
 @every_stranger

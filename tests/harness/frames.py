@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 from dataclasses import dataclass, field
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -39,6 +40,23 @@ def _mask(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(len(payload), "big")
 
 
+def deflated(payload: bytes, window: int = 15) -> bytes:
+    """A message as permessage-deflate sends it (RFC 7692, section 7.2.1)."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -window)
+    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
+
+
+def inflated(payload: bytes, window: int = 15) -> bytes:
+    """What such a message says, with nothing remembered of others."""
+    decompressor = zlib.decompressobj(-window)
+    message = decompressor.decompress(payload + _TAIL)
+    _require(not decompressor.unconsumed_tail and not decompressor.unused_data, "something follows a compressed message")
+    return message
+
+
+_TAIL = b"\0\0\xff\xff"
+
+
 def close_payload(code: int, text: str = "") -> bytes:
     """The body of a Close frame."""
     return struct.pack("!H", code) + text.encode()
@@ -51,6 +69,8 @@ class Frame:
     opcode: int
     payload: bytes
     fin: bool = True
+    #: Whether it came compressed; the payload is what it became.
+    compressed: bool = False
 
     @property
     def close_code(self) -> int:
@@ -68,6 +88,8 @@ class FrameParser:
     _buffer: bytearray = field(default_factory=bytearray)
     _fragmented: int | None = None
     _closed: bool = False
+    #: The window of compressed messages, in bits, where any may come.
+    window: int | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes."""
@@ -90,7 +112,9 @@ class FrameParser:
         if len(buffer) < at + 2:
             return None
         first, second = buffer[at], buffer[at + 1]
-        _require(not first & 0x70, f"reserved bits are set: {first:#x}")
+        compressed = self.window is not None and first & 0x40 != 0
+        _require(not first & (0x30 if compressed else 0x70), f"reserved bits are set: {first:#x}")
+        _require(not compressed or first & 0x0F in (TEXT, BINARY), f"no message begins, yet it is compressed: {first:#x}")
         _require(not second & 0x80, "a server's frame is masked")
         extra = {126: 2, 127: 8}.get(second, 0)
         if len(buffer) < at + 2 + extra:
@@ -100,7 +124,9 @@ class FrameParser:
         start, end = at + 2 + extra, at + 2 + extra + length
         if len(buffer) < end:
             return None
-        return Frame(first & 0x0F, bytes(buffer[start:end]), bool(first & 0x80)), end
+        payload = bytes(buffer[start:end])
+        payload = inflated(payload, self.window) if compressed else payload
+        return Frame(first & 0x0F, payload, bool(first & 0x80), compressed), end
 
     def _check(self, frame: Frame) -> None:
         _require(not self._closed, f"a frame follows the Close frame: {frame}")

@@ -92,6 +92,14 @@ class Tls:
 _MORE = object()
 
 
+def _window(extensions: str | None) -> int | None:
+    """The window of messages from the server by what was agreed on (RFC 7692, section 7.1.2.1)."""
+    if extensions is None:
+        return None
+    parameters = dict(one.strip().partition("=")[::2] for one in extensions.split(";"))
+    return int(parameters.get("server_max_window_bits", 15))
+
+
 class RawSocket:
     """A TCP connection, maybe with TLS, that reads only when asked, so that the peer's writes pile up meanwhile."""
 
@@ -179,6 +187,7 @@ class RawSocket:
         response = await self.request(request + first)
         assert response.status == 101, response
         assert response.headers["sec-websocket-accept"] == accept_key(request)
+        self.parser.window = _window(response.headers.get("sec-websocket-extensions"))
         self._frames += self.parser.feed(response.rest)
         return response
 
@@ -255,10 +264,11 @@ async def raw_websocket(
     receive_buffer: int | None = None,
     path: str = "/",
     tls: ssl.SSLContext | None = None,
+    **headers: str | None,
 ):
-    """An upgraded connection; in a native dialect its welcome has been read."""
+    """An upgraded connection; in a native dialect its welcome has been read. `headers` are as in `upgrade_request`."""
     async with raw_socket(node.port, receive_buffer, tls) as raw:
-        await raw.upgrade(path, subprotocol)
+        await raw.upgrade(path, subprotocol, **headers)
         if subprotocol is not None:
             await raw.frame()
         yield raw

@@ -64,7 +64,7 @@ async def by_websockets(talk: Conversation) -> Seen:
 
 async def by_aiohttp(talk: Conversation) -> Seen:
     protocols = [talk.subprotocol] if talk.subprotocol else []
-    async with aiohttp.ClientSession() as session, session.ws_connect(talk.url, protocols=protocols) as socket:
+    async with aiohttp.ClientSession() as session, session.ws_connect(talk.url, protocols=protocols, compress=15) as socket:
         seen = Seen(socket.protocol)
         for message in talk.sends:
             await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))

@@ -90,6 +90,8 @@ pub(crate) fn node_config(config: &Config, node: NodeId, allowance: &Allowance) 
         drain_deadline: config.drain.deadline,
         message_limit: config.limits.message.bytes(),
         fragment_limit: config.limits.fragments,
+        inflate_ratio: config.compression.ratio,
+        deflate: config.compression.deflate(),
         connection_limit: allowance.connections,
         refusal_limit: allowance.refusals,
         handshake_limit: config.limits.handshakes,

@@ -5,10 +5,11 @@ use crate::{
     outbox::{ENTRY_COST, Kind, MAX_VECTORS, Parcel},
     recent::before,
     roster::Roster,
+    shard::AT_ONCE,
 };
 use bytes::Bytes;
 use fanwire_protocol::{
-    ChannelName, Delivery, Dialect, Dialects, Epoch, Event, NodeId, Position, Publication, dialect,
+    ChannelName, Delivery, Dialects, Encoding, Epoch, Event, NodeId, Position, Publication, Saving,
 };
 use smallvec::SmallVec;
 use std::{
@@ -29,6 +30,8 @@ pub(crate) struct Channel {
     pub(crate) batch: Option<Box<Batch>>,
     /// Whether the channel stands in the shard's queue of channels with work.
     pub(crate) queued: bool,
+    /// Whether its turn has to wait until its batch is compressed.
+    pub(crate) parked: bool,
     /// Where it stands, if it has a history and that is known.
     pub(crate) history: Option<Box<History>>,
 }
@@ -92,14 +95,14 @@ impl Channel {
 
     /// Begins the next batch if none is under way: whatever has queued up, within `limit` bytes of content and entry
     /// costs (but at least one).
-    pub(crate) fn begin_batch(&mut self, node: NodeId, limit: usize, dialects: &Dialects) {
+    pub(crate) fn begin_batch(&mut self, node: NodeId, limit: usize) {
         if self.batch.is_some() {
             return;
         }
         let mut batch = match self.pending.front() {
             None => return,
             Some(Item::Lost(position)) => {
-                let batch = Batch::lost(self.name.clone(), position.clone(), dialects);
+                let batch = Batch::lost(self.name.clone(), position.clone());
                 self.pending.pop_front();
                 batch
             }
@@ -132,8 +135,8 @@ impl Channel {
     }
 
     /// Begins to tell all subscribers of `event`.
-    pub(crate) fn begin_notice(&mut self, event: &Event, dialects: &Dialects) {
-        self.begin(Batch::notice(event, dialects));
+    pub(crate) fn begin_notice(&mut self, event: Event) {
+        self.begin(Batch::notice(event));
     }
 
     fn begin(&mut self, batch: Batch) {
@@ -148,7 +151,9 @@ type Few<T> = SmallVec<[T; 1]>;
 /// Frames on their way to the subscribers of one channel.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    publications: Few<Arc<Publication>>,
+    /// Whether any of them may take long to compress.
+    pub(crate) is_long: bool,
+    pub(crate) publications: Few<Arc<Publication>>,
     published_at: Few<u64>,
     /// Connections of this node that are left out, by their sequence number, and of which publication.
     except: Vec<(u64, usize)>,
@@ -158,9 +163,20 @@ pub(crate) struct Batch {
     pub(crate) first: u64,
     /// The place behind what is lost, where that is what is told.
     lost: Option<Box<Position>>,
-    frames: [Option<Vec<Bytes>>; dialect::ALL.len()],
+    /// What all are told, where that is no publication.
+    event: Option<Event>,
+    /// The frames of those encodings that somebody has wanted.
+    frames: SmallVec<[Encoded; 1]>,
     pub(crate) kind: Kind,
     begun: Instant,
+}
+
+/// The frames of a batch in one encoding.
+#[derive(Debug)]
+struct Encoded {
+    encoding: Encoding,
+    frames: Vec<Bytes>,
+    saving: Saving,
 }
 
 impl Batch {
@@ -169,33 +185,36 @@ impl Batch {
             delivery.except.filter(|connection| connection.0 == node).map(|connection| (connection.1, index))
         };
         Self {
+            is_long: deliveries.iter().any(|delivery| size_of(delivery) > AT_ONCE),
             except: deliveries.iter().enumerate().filter_map(leaves_out).collect(),
             published_at: deliveries.iter().map(|delivery| delivery.published_at).collect(),
             placed: deliveries.iter().any(|delivery| delivery.publication.position.is_some()),
             first: 0,
             lost: None,
             publications: deliveries.into_iter().map(|delivery| delivery.publication).collect(),
-            frames: Default::default(),
+            event: None,
+            frames: SmallVec::new(),
             kind: Kind::Publication,
             begun: Instant::now(),
         }
     }
 
-    fn lost(channel: Option<ChannelName>, position: Position, dialects: &Dialects) -> Self {
+    fn lost(channel: Option<ChannelName>, position: Position) -> Self {
         let event = Event::Lost { channel, position: position.clone() };
-        Self { lost: Some(Box::new(position)), ..Self::notice(&event, dialects) }
+        Self { lost: Some(Box::new(position)), ..Self::notice(event) }
     }
 
-    fn notice(event: &Event, dialects: &Dialects) -> Self {
-        let frames = |dialect| Some(dialects.encode(dialect, event).into_iter().collect());
+    fn notice(event: Event) -> Self {
         Self {
+            is_long: false,
             publications: Few::new(),
             published_at: Few::new(),
             except: Vec::new(),
             placed: false,
             first: 0,
             lost: None,
-            frames: dialect::ALL.map(frames),
+            event: Some(event),
+            frames: SmallVec::new(),
             kind: Kind::Answer,
             begun: Instant::now(),
         }
@@ -228,16 +247,25 @@ impl Batch {
         self.except.iter().any(|(excepted, _)| *excepted == sequence)
     }
 
-    /// The frames of all publications for receivers of `dialect`.
+    /// The frames of all publications for receivers of `encoding`.
     #[inline]
-    pub(crate) fn parcel(&mut self, dialect: Dialect, dialects: &Dialects) -> Parcel<'_> {
-        let frames = self.frames[dialect as usize].get_or_insert_with(|| {
-            let mut frames = Vec::new();
-            dialects.frames(dialect, &self.publications, &mut frames);
-            frames
+    pub(crate) fn parcel(&mut self, encoding: Encoding, dialects: &Dialects) -> Parcel<'_> {
+        let made = self.frames.iter().position(|encoded| encoded.encoding == encoding);
+        let at = made.unwrap_or_else(|| {
+            let encoded = self.encode(encoding, dialects);
+            self.frames.push(encoded);
+            self.frames.len() - 1
         });
+        let Encoded { frames, saving, .. } = &self.frames[at];
         let placed = self.placed && frames.len() == self.publications.len();
-        Parcel { frames, kind: self.kind, placed: if placed { &self.publications } else { &[] } }
+        Parcel { frames, kind: self.kind, placed: if placed { &self.publications } else { &[] }, saving: *saving }
+    }
+
+    fn encode(&self, encoding: Encoding, dialects: &Dialects) -> Encoded {
+        let mut frames: Vec<_> =
+            self.event.iter().filter_map(|event| dialects.encode(encoding.dialect, event)).collect();
+        let saving = dialects.frames(encoding, &self.publications, &mut frames);
+        Encoded { encoding, frames, saving }
     }
 
     /// Which publications are for a connection that does not get all of them.

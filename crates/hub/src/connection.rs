@@ -8,7 +8,9 @@ use crate::{
     recovery::Recovery,
 };
 use bytes::Bytes;
-use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, Publication, Target, frame};
+use fanwire_protocol::{
+    CloseReason, Compression, ConnectionId, Dialect, Dialects, Encoding, Event, Publication, Target, frame,
+};
 use smallvec::SmallVec;
 use std::{
     hint::black_box,
@@ -22,6 +24,7 @@ use tokio_util::time::delay_queue;
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) dialect: Dialect,
+    pub(crate) compression: Compression,
     pub(crate) activity: Arc<Activity>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) heartbeat: Heartbeat,
@@ -92,6 +95,8 @@ pub(crate) struct Terms {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) deliveries: u64,
+    pub(crate) compressed: u64,
+    pub(crate) saved_bytes: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) outbox_bytes: i64,
     pub(crate) dropped_full: u64,
@@ -102,14 +107,15 @@ impl Connection {
     /// A connection that has nothing to send yet.
     pub(crate) fn new(
         id: ConnectionId,
-        dialect: Dialect,
+        encoding: Encoding,
         transport: Arc<dyn Transport>,
         activity: Arc<Activity>,
         heartbeat: Heartbeat,
     ) -> Self {
         Self {
             id,
-            dialect,
+            dialect: encoding.dialect,
+            compression: encoding.compression,
             activity,
             transport,
             heartbeat,
@@ -122,6 +128,11 @@ impl Connection {
             recovery: Recovery::default(),
             outbox: None,
         }
+    }
+
+    /// How its frames are made.
+    pub(crate) fn encoding(&self) -> Encoding {
+        Encoding { dialect: self.dialect, compression: self.compression }
     }
 
     /// Whether it still takes frames.
@@ -153,6 +164,8 @@ impl Connection {
         }
         if parcel.kind != Kind::Answer {
             tally.deliveries += parcel.frames.len() as u64;
+            tally.compressed += parcel.saving.frames;
+            tally.saved_bytes += parcel.saving.bytes;
         }
         let outcome = if at_once && !self.blocked && self.outbox.is_none() {
             self.write_directly(parcel, terms, tally)

@@ -1,7 +1,7 @@
 //! What a socket could not take yet.
 
 use bytes::{Buf, Bytes};
-use fanwire_protocol::Publication;
+use fanwire_protocol::{Publication, Saving};
 use smallvec::SmallVec;
 use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
@@ -39,12 +39,14 @@ pub(crate) struct Parcel<'a> {
     pub(crate) kind: Kind,
     /// The publications of the frames, each at the same index, where they may have places in a history; else nothing.
     pub(crate) placed: &'a [Arc<Publication>],
+    /// What compression saves in the frames.
+    pub(crate) saving: Saving,
 }
 
 impl<'a> Parcel<'a> {
     /// Frames without places.
     pub(crate) fn new(frames: &'a [Bytes], kind: Kind) -> Self {
-        Self { frames, kind, placed: &[] }
+        Self { frames, kind, placed: &[], saving: Saving::default() }
     }
 
     /// How many bytes the frames have.
@@ -461,7 +463,7 @@ mod tests {
         outbox.push_answer(frame(9, 1));
         let placed: Vec<_> = (1..=4).map(placed).collect();
         let frames = [frame(1, 4), frame(2, 4), frame(3, 4), frame(4, 4)];
-        outbox.push_rest(&Parcel { frames: &frames, kind: Kind::Publication, placed: &placed }, 0);
+        outbox.push_rest(&Parcel { placed: &placed, ..Parcel::new(&frames, Kind::Publication) }, 0);
         outbox.push_answer(frame(8, 1));
         assert_eq!(outbox.make_room(&[], outbox.cost() - 1), 1);
         outbox.tell_lost(tell);

@@ -1,11 +1,13 @@
 //! The owner of connections: one task that takes messages, fans out and keeps time.
 
+mod compress;
 mod fan_out;
 mod handle;
 mod mailbox;
 mod recover;
 mod write_side;
 
+pub(crate) use compress::AT_ONCE;
 pub(crate) use handle::Place;
 pub use handle::{Admission, ConnectionKey, Entry, Largest, ShardGone, ShardHandle, Told, Waiting};
 
@@ -17,6 +19,7 @@ use crate::{
     heartbeat::Pace,
     outbox::Kind,
 };
+use compress::Compressed;
 use fanwire_protocol::{ChannelName, Dialects, Event, NodeId};
 use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
 use handle::{Message, RelayItem};
@@ -28,7 +31,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::time::DelayQueue;
 
 /// How many messages from sessions may wait at a shard. Beyond that sessions wait, and so do not read.
@@ -97,6 +100,9 @@ pub struct Shard {
     timers: DelayQueue<usize>,
     /// Connections whose socket takes nothing now, each a future that resolves when it does.
     waiters: FuturesUnordered<BoxFuture<'static, ConnectionKey>>,
+    /// Channels whose batch is compressed elsewhere, each a future that resolves when it is.
+    compressing: FuturesUnordered<BoxFuture<'static, Compressed>>,
+    compressor: Arc<Semaphore>,
     draining: bool,
     tally: Tally,
 }
@@ -146,6 +152,8 @@ impl Shard {
             interest,
             timers: DelayQueue::new(),
             waiters: FuturesUnordered::new(),
+            compressing: FuturesUnordered::new(),
+            compressor: Arc::new(Semaphore::new(1)),
             draining: false,
             tally: Tally::default(),
         };
@@ -184,7 +192,7 @@ impl Shard {
             progress = true;
             messages.drain(..).for_each(|message| self.receive(message));
         }
-        progress |= self.poll_timers(cx) | self.poll_waiters(cx) | self.poll_relay(cx);
+        progress |= self.poll_timers(cx) | self.poll_waiters(cx) | self.poll_compressing(cx) | self.poll_relay(cx);
         if progress { Poll::Ready(true) } else { Poll::Pending }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     protocol::{CONTENT, channel},
 };
 use fanwire_hub::{Activity, Admission, Clock, ConnectionKey, Entry, Hub, HubMetrics, Policy, ShardConfig, Tcp};
-use fanwire_protocol::{ConnectionId, Content, Delivery, Dialect, Dialects, NodeId, Publication, Target};
+use fanwire_protocol::{Compression, ConnectionId, Content, Delivery, Dialect, Dialects, NodeId, Publication, Target};
 use prometheus::Registry;
 use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -120,6 +120,7 @@ async fn connect(hub: &Hub, listener: &TcpListener, sequence: u64) -> (Connectio
     let admission = Admission {
         id: ConnectionId(NodeId::from_random(7), sequence),
         dialect: Dialect::Json,
+        compression: Compression::Never,
         transport: Tcp::new(tokio::net::TcpStream::from_std(stream).unwrap()),
         activity: Arc::new(Activity::default()),
         entry: Entry::Now(None),

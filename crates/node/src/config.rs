@@ -6,7 +6,7 @@ use crate::{
 };
 use fanwire_auth::ApiKeys;
 use fanwire_hub::Policy;
-use fanwire_protocol::{NodeId, Templates, WithoutSubprotocol};
+use fanwire_protocol::{Deflate, NodeId, Templates, WithoutSubprotocol};
 use fanwire_tls::ServerFiles;
 use std::time::Duration;
 
@@ -62,6 +62,10 @@ pub struct NodeConfig {
     pub message_limit: usize,
     /// How many fragments it may have.
     pub fragment_limit: usize,
+    /// How many times longer a compressed message may become.
+    pub inflate_ratio: usize,
+    /// How messages to clients are compressed, if they are.
+    pub deflate: Option<Deflate>,
     /// How many connections the node takes, those in their handshake included.
     pub connection_limit: usize,
     /// How many sockets beyond that limit may be in the course of being refused; any more are dropped unheard.

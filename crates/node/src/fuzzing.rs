@@ -14,7 +14,7 @@ use crate::{
     testing::{Client, Fixture, Settings, results, settle, upgrades},
     upgrade::is_upgraded,
 };
-use fanwire_protocol::{Dialect, dialect::ALL};
+use fanwire_protocol::{Compression, Dialect, dialect::ALL};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::{
@@ -55,15 +55,21 @@ pub fn upgrade(data: &[u8]) {
     });
 }
 
-/// What a client sends once it is connected, behind a byte that says in which dialect and one that says in which pieces.
+/// What a client sends once it is connected, behind a byte that says in which dialect, and whether messages may be
+/// compressed, and one that says in which pieces.
 pub fn frames(data: &[u8]) {
     let [dialect, piece, sent @ ..] = data else { return };
+    let compression = if *dialect < 128 { Compression::Never } else { Compression::Deflate { window: 15 } };
     let (dialect, piece) = (ALL[usize::from(*dialect) % ALL.len()], usize::from(*piece).max(1));
     run(async {
         let fixture =
             Fixture::with(Settings { message_limit: 1024, channel_limit: 3, history: 4, ..Settings::default() });
         let mut other = fixture.connect().await;
-        let mut client = fixture.connect_raw(dialect, WIDE, &sent[..sent.len().min(piece)]);
+        let first = &sent[..sent.len().min(piece)];
+        let mut client = match compression {
+            Compression::Never => fixture.connect_raw(dialect, WIDE, first),
+            Compression::Deflate { .. } => fixture.connect_compressed(dialect, WIDE, first),
+        };
         for bytes in sent.get(piece..).unwrap_or_default().chunks(piece) {
             client.try_send(bytes).await;
         }

@@ -145,7 +145,7 @@ impl Node {
     pub fn start(config: NodeConfig, link: Link, listeners: Listeners, registry: Registry) -> Result<Self, NodeError> {
         let listener = accept::prepare(listeners.public, config.outbox_kernel)?;
         let (metrics, hub_metrics) = (Metrics::new(&registry)?, HubMetrics::new(&registry)?);
-        let dialects = Dialects::new(config.templates.clone(), config.without_subprotocol);
+        let dialects = Dialects::new(config.templates.clone(), config.without_subprotocol).compressed(config.deflate);
         let clock = Clock::start();
         let (hub, shards) = Hub::new(&shard_config(&config, clock), &dialects, &hub_metrics, config.shards);
         let threads = ShardThreads::start(shards)?;
@@ -355,7 +355,11 @@ fn sessions(
         metrics: metrics.clone(),
         heartbeat_interval: config.heartbeat_interval,
         reading: websocket::Terms {
-            limits: Limits { message: config.message_limit, fragments: config.fragment_limit },
+            limits: Limits {
+                message: config.message_limit,
+                fragments: config.fragment_limit,
+                ratio: config.inflate_ratio,
+            },
             clock,
             received_bytes: metrics.received_bytes.clone(),
         },

@@ -41,7 +41,8 @@ use crate::{
 use fanwire_broker::{Accepted, Page, PublishError, ReadError, SubscribeError};
 use fanwire_hub::{Activity, ConnectionKey, ShardGone, ShardHandle, Subscription, Told};
 use fanwire_protocol::{
-    ChannelName, CloseReason, Decoded, Dialect, Incoming, Position, Refusal, RequestId, dialect::DecodedMessage,
+    ChannelName, CloseReason, Compression, Decoded, Dialect, Incoming, Position, Refusal, RequestId,
+    dialect::DecodedMessage,
 };
 use futures_util::future::{BoxFuture, Either, ready};
 use history::Behind;
@@ -67,6 +68,7 @@ struct Session<R> {
     shard_index: usize,
     key: ConnectionKey,
     dialect: Dialect,
+    compression: Compression,
     client: IpAddr,
     /// Whether it has yet to say who it is.
     waits: bool,

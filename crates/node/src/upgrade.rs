@@ -22,7 +22,7 @@ use crate::{
     websocket,
 };
 use fanwire_hub::{Tcp, Tls, Transport};
-use fanwire_protocol::{ConnectionId, Dialect, UserId};
+use fanwire_protocol::{Agreement, Compression, ConnectionId, Dialect, UserId};
 use head::Begun;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
@@ -95,6 +95,7 @@ pub(crate) struct Place {
 struct Admitted {
     id: ConnectionId,
     dialect: Dialect,
+    compression: Compression,
     entrance: Entrance,
     client: IpAddr,
     seat: Seat,
@@ -112,6 +113,7 @@ struct Asked {
     /// The response, should it be granted.
     response: Response<Body>,
     dialect: Dialect,
+    compression: Compression,
     token: Option<Zeroizing<String>>,
     /// The user, where a trusted proxy tells it.
     user: Option<UserId>,
@@ -186,8 +188,9 @@ impl Upgrades {
     where
         R: AsyncRead + Unpin + Send + 'static,
     {
-        let Granted { admitted: Admitted { id, dialect, entrance, client, seat }, token } = granted;
-        let upgraded = Upgraded { id, dialect, entrance, client, reader, transport, read, shard: place.shard, seat };
+        let Granted { admitted: Admitted { id, dialect, compression, entrance, client, seat }, token } = granted;
+        let upgraded =
+            Upgraded { id, dialect, compression, entrance, client, reader, transport, read, shard: place.shard, seat };
         self.tracker.spawn_on(Arc::clone(&self.sessions).serve(upgraded), &place.runtime);
         drop(token);
     }
@@ -281,7 +284,7 @@ impl Upgrades {
         // Taken before the drain is asked for: so that either it waits for this upgrade, or the upgrade is refused.
         let token = self.tracker.token();
         self.addresses.ask(client).map_err(too_much)?;
-        let Asked { mut response, dialect, token: credential, user } = self.asked(request, peer)?;
+        let Asked { mut response, dialect, compression, token: credential, user } = self.asked(request, peer)?;
         let id = self.sessions.next_id();
         let entrance = self.entrance(id, dialect, credential, user).await?;
         let address = self.addresses.place(client).map_err(too_much)?;
@@ -292,7 +295,7 @@ impl Upgrades {
         if let Some(subprotocol) = dialect.subprotocol() {
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        Ok((response, Granted { admitted: Admitted { id, dialect, entrance, client, seat }, token }))
+        Ok((response, Granted { admitted: Admitted { id, dialect, compression, entrance, client, seat }, token }))
     }
 
     /// What can be told of a request without knowing whose it is.
@@ -309,7 +312,7 @@ impl Upgrades {
         if self.shortage.is_there() {
             return Err(short());
         }
-        let response =
+        let mut response =
             websocket::handshake(request).map_err(|response| Box::new((UpgradeResult::Malformed, *response)))?;
         if !request.body().is_end_stream() {
             // Its bytes could not be told from the first frames.
@@ -322,8 +325,15 @@ impl Upgrades {
         let Credentials { token, subprotocols } =
             credentials.map_err(|SeveralTokens| malformed("more than one token, and no telling which one counts"))?;
         let dialect = self.dialect(request.uri(), &subprotocols)?;
+        let mut compression = Compression::Never;
+        if let Some(agreement) = self.agreement(dialect, request.headers())?
+            && let Ok(value) = HeaderValue::try_from(agreement.to_string())
+        {
+            compression = agreement.compression();
+            response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, value);
+        }
         let user = self.user(peer, request.headers())?;
-        Ok(Asked { response, dialect, token, user })
+        Ok(Asked { response, dialect, compression, token, user })
     }
 
     /// How whoever has sent `token` enters, or `user` of whom a proxy has told.
@@ -357,6 +367,13 @@ impl Upgrades {
         let is_believed = || self.sessions.auth.is_none() && self.believes(peer);
         let Some(header) = self.user_header.as_ref().filter(|_| is_believed()) else { return Ok(None) };
         header.user(headers).map_err(|invalid| invalid_user(&invalid))
+    }
+
+    /// What is agreed on of the extensions that are offered.
+    fn agreement(&self, dialect: Dialect, headers: &HeaderMap) -> Result<Option<Agreement>, Box<Refused>> {
+        let lines = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+        let offered = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>().join(", ");
+        self.sessions.dialects.agree(dialect, &offered).map_err(|error| malformed(&error.to_string()))
     }
 
     fn dialect(&self, uri: &Uri, subprotocols: &str) -> Result<Dialect, Box<Refused>> {

@@ -3,7 +3,11 @@
 //! Everything that differs between dialects is decided here or below: nobody else asks how one spells things.
 
 use crate::{
-    CloseReason, Event, Publication, Refusal, Request, RequestId, echo, frame, frame::Opcode, json, msgpack, plain,
+    Agreement, CloseReason, Deflate, Encoding, Event, Publication, Refusal, Request, RequestId, Saving,
+    deflate::{MalformedExtensions, shorten},
+    echo, frame,
+    frame::Opcode,
+    json, msgpack, plain,
 };
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -106,6 +110,17 @@ impl Dialect {
         self != Self::Plain
     }
 
+    /// Whether messages may be compressed. Plain clients are those of people who look at what comes.
+    pub fn can_compress(self) -> bool {
+        self != Self::Plain
+    }
+
+    /// Whether answers are compressed too. Not where one may hold what several people have said: whoever sees how long
+    /// it is, and says a part of it, would learn about the rest.
+    fn compresses_answers(self) -> bool {
+        self == Self::Echo
+    }
+
     /// Whether a client may be told that messages were left out. One that can't be told is disconnected instead.
     pub fn can_tell_losses(self) -> bool {
         matches!(self, Self::Json | Self::MessagePack)
@@ -117,6 +132,7 @@ impl Dialect {
 pub struct Dialects {
     templates: Templates,
     without_subprotocol: WithoutSubprotocol,
+    deflate: Option<Deflate>,
 }
 
 /// What requests that name no subprotocol get.
@@ -132,7 +148,23 @@ pub enum WithoutSubprotocol {
 impl Dialects {
     /// Dialects whose plain texts are made from `templates`.
     pub fn new(templates: Templates, without_subprotocol: WithoutSubprotocol) -> Self {
-        Self { templates, without_subprotocol }
+        Self { templates, without_subprotocol, deflate: None }
+    }
+
+    /// The same, and messages are compressed by `deflate` for those who want it, if there is any.
+    pub fn compressed(self, deflate: Option<Deflate>) -> Self {
+        Self { deflate, ..self }
+    }
+
+    /// What is agreed on with a client of `dialect` whose `Sec-WebSocket-Extensions`, all of its lines joined with
+    /// commas, are `extensions`.
+    pub fn agree(&self, dialect: Dialect, extensions: &str) -> Result<Option<Agreement>, MalformedExtensions> {
+        let agreement = Agreement::of(extensions)?;
+        Ok(agreement.filter(|_| self.deflate.is_some() && dialect.can_compress()))
+    }
+
+    pub(crate) fn shorten(&self, frame: &Bytes) -> Option<Bytes> {
+        shorten(self.deflate?, frame)
     }
 
     /// The dialect for a request: the one table of (path, query, subprotocol).
@@ -169,21 +201,31 @@ impl Dialects {
     }
 
     /// The complete frame for `event`, where the dialect has a form for it.
-    pub fn encode(&self, dialect: Dialect, event: &Event) -> Option<Bytes> {
-        match dialect {
+    pub fn encode(&self, encoding: impl Into<Encoding>, event: &Event) -> Option<Bytes> {
+        let Encoding { dialect, compression } = encoding.into();
+        let frame = match dialect {
             Dialect::Plain => plain::encode(&self.templates, event),
             Dialect::Json => json::encode(event),
             Dialect::MessagePack => msgpack::encode(event),
             Dialect::Echo => echo::encode(event),
-        }
+        }?;
+        let may_be_shorter = dialect.compresses_answers() && compression.fits(frame.len());
+        Some(may_be_shorter.then(|| self.shorten(&frame)).flatten().unwrap_or(frame))
     }
 
     /// Appends to `frames` the complete frames that carry `publications`, all of one target, in their order.
     ///
-    /// A publication is encoded once per dialect, by whoever asks first. The plain dialect has no channels, so none of
-    /// theirs has a frame there; the echo dialect has no publications at all.
-    pub fn frames(&self, dialect: Dialect, publications: &[Arc<Publication>], frames: &mut Vec<Bytes>) {
-        frames.extend(publications.iter().filter_map(|publication| publication.frame(dialect, self)).cloned());
+    /// A publication is encoded once per encoding, by whoever asks first. The plain dialect has no channels, so none of
+    /// theirs has a frame there; the echo dialect has no publications at all. Returns what compression saves in them.
+    pub fn frames(
+        &self,
+        encoding: impl Into<Encoding>,
+        publications: &[Arc<Publication>],
+        frames: &mut Vec<Bytes>,
+    ) -> Saving {
+        let encoding = encoding.into();
+        frames.extend(publications.iter().filter_map(|publication| publication.frame(encoding, self)).cloned());
+        publications.iter().map(|publication| publication.saving(encoding, self)).sum()
     }
 
     pub(crate) fn encode_publication(&self, dialect: Dialect, publication: &Publication) -> Option<Bytes> {

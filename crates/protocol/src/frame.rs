@@ -26,6 +26,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// The longest header of an unmasked frame, in bytes.
 pub const MAX_HEADER: usize = 10;
 
+/// The bit of the last frame of a message.
+const FINAL: u8 = 0x80;
+
+/// The bit of the first frame of a compressed message: RSV1 (RFC 7692, section 7).
+pub(crate) const COMPRESSED: u8 = 0x40;
+
 /// The longest payload of a control frame, in bytes (RFC 6455, section 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
@@ -45,9 +51,16 @@ pub enum Opcode {
     Pong = 10,
 }
 
+impl Opcode {
+    /// The first byte of a final frame.
+    pub(crate) fn first_byte(self) -> u8 {
+        FINAL | self as u8
+    }
+}
+
 /// The complete frame: header and `payload`.
 pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
-    let (header, length) = header(opcode, payload.len());
+    let (header, length) = header(opcode.first_byte(), payload.len());
     let mut out = BytesMut::with_capacity(length + payload.len());
     out.extend_from_slice(&header[..length]);
     out.extend_from_slice(payload);
@@ -56,12 +69,12 @@ pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
 
 /// The complete frame whose payload `write` appends, without a copy: room for the longest header is kept before it.
 ///
-/// `capacity` is the length to expect of the payload. `None` if `write` gives up.
-pub(crate) fn build(opcode: Opcode, capacity: usize, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<Bytes> {
+/// `first` is its first byte, `capacity` the length to expect of the payload. `None` if `write` gives up.
+pub(crate) fn build(first: u8, capacity: usize, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<Bytes> {
     let mut out = Vec::with_capacity(MAX_HEADER + capacity);
     out.resize(MAX_HEADER, 0);
     write(&mut out)?;
-    let (header, length) = header(opcode, out.len() - MAX_HEADER);
+    let (header, length) = header(first, out.len() - MAX_HEADER);
     let start = MAX_HEADER - length;
     out[start..MAX_HEADER].copy_from_slice(&header[..length]);
     // The frame may wait in outboxes, which count its length and not the room behind it.
@@ -70,9 +83,9 @@ pub(crate) fn build(opcode: Opcode, capacity: usize, write: impl FnOnce(&mut Vec
 }
 
 /// The header of a final, unmasked frame, and how much of the array it fills.
-fn header(opcode: Opcode, payload: usize) -> ([u8; MAX_HEADER], usize) {
+fn header(first: u8, payload: usize) -> ([u8; MAX_HEADER], usize) {
     let mut header = [0; MAX_HEADER];
-    header[0] = 0x80 | opcode as u8;
+    header[0] = first;
     let length = match (u8::try_from(payload), u16::try_from(payload)) {
         (Ok(short @ 0..=125), _) => {
             header[1] = short;
@@ -90,6 +103,17 @@ fn header(opcode: Opcode, payload: usize) -> ([u8; MAX_HEADER], usize) {
         }
     };
     (header, length)
+}
+
+/// First byte and payload of a complete frame that was made here.
+pub(crate) fn split(frame: &[u8]) -> Option<(u8, &[u8])> {
+    let (first, header) = match frame {
+        [first, 126, ..] => (first, 4),
+        [first, 127, ..] => (first, MAX_HEADER),
+        [first, _, ..] => (first, 2),
+        _ => return None,
+    };
+    Some((*first, frame.get(header..)?))
 }
 
 /// A Close frame; `text` is cut to what fits. Code 1005 and 1006 can't be sent (RFC 6455, section 7.4.1) and give a
@@ -115,10 +139,11 @@ mod tests {
         let got = frame(Opcode::Binary, &payload);
         assert_eq!(&got[..header.len()], header);
         assert_eq!(&got[header.len()..], &payload[..]);
-        let built = build(Opcode::Binary, 0, |out| {
+        let built = build(Opcode::Binary.first_byte(), 0, |out| {
             out.extend_from_slice(&payload);
             Some(())
         });
+        assert_eq!(split(&got), Some((0x82, &payload[..])));
         assert_eq!(built, Some(got));
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn encode_publication(publication: &Publication) -> Option<Bytes> {
 }
 
 fn encode_map(map: &Map<'_>) -> Option<Bytes> {
-    frame::build(Opcode::Text, map.expected_length(), |out| write_map(map, out))
+    frame::build(Opcode::Text.first_byte(), map.expected_length(), |out| write_map(map, out))
 }
 
 fn write_map(map: &Map<'_>, out: &mut Vec<u8>) -> Option<()> {

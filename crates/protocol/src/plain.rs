@@ -22,7 +22,7 @@ pub(crate) fn encode(templates: &Templates, event: &Event) -> Option<Bytes> {
         Event::Error { message, .. } => (&templates.error, message),
         _ => return None,
     };
-    frame::build(Opcode::Text, template.length() + text.len(), |out| {
+    frame::build(Opcode::Text.first_byte(), template.length() + text.len(), |out| {
         template.fill(out, |out| {
             out.extend_from_slice(text.as_bytes());
             Some(())
@@ -36,7 +36,7 @@ pub(crate) fn encode_publication(templates: &Templates, publication: &Publicatio
         return None;
     }
     let (_, bytes) = publication.content.parts();
-    frame::build(Opcode::Text, templates.broadcast.length() + bytes.len(), |out| {
+    frame::build(Opcode::Text.first_byte(), templates.broadcast.length() + bytes.len(), |out| {
         templates.broadcast.fill(out, |out| write_content(&publication.content, out))
     })
 }

@@ -1,6 +1,6 @@
-//! A message to many, encoded once per dialect.
+//! A message to many, encoded once per encoding.
 
-use crate::{ChannelName, ConnectionId, Content, Dialect, Dialects, MemberChange, Position};
+use crate::{ChannelName, ConnectionId, Content, Dialects, Encoding, MemberChange, Position, Saving};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -24,7 +24,8 @@ pub struct Delivery {
     pub published_at: u64,
 }
 
-/// A message to many. Its frames are made on first use, once per dialect, and shared by all receivers.
+/// A message to many. Its frames are made on first use, once per dialect and once more compressed, and shared by all
+/// receivers.
 #[derive(Debug)]
 pub struct Publication {
     /// Who it is for.
@@ -35,8 +36,12 @@ pub struct Publication {
     pub change: Option<Box<MemberChange>>,
     /// Its place in the target's history, where there is one.
     pub position: Option<Position>,
-    frames: [OnceLock<Option<Bytes>>; crate::dialect::ALL.len()],
+    frames: Frames,
+    compressed: Frames,
 }
+
+/// Frames by dialect.
+type Frames = [OnceLock<Option<Bytes>>; crate::dialect::ALL.len()];
 
 /// Two publications are equal if they say the same, to the same, at the same place; which frames exist is no matter.
 impl PartialEq for Publication {
@@ -49,7 +54,14 @@ impl PartialEq for Publication {
 impl Publication {
     /// A publication of `content` to `target`.
     pub fn new(target: Target, content: Content) -> Self {
-        Self { target, content, change: None, position: None, frames: Default::default() }
+        Self {
+            target,
+            content,
+            change: None,
+            position: None,
+            frames: Default::default(),
+            compressed: Default::default(),
+        }
     }
 
     /// What tells the subscribers of `channel` that a member came or went.
@@ -60,12 +72,39 @@ impl Publication {
 
     /// The same publication at a place in its target's history.
     pub fn at(self, position: Position) -> Self {
-        Self { position: Some(position), frames: Default::default(), ..self }
+        Self { position: Some(position), frames: Default::default(), compressed: Default::default(), ..self }
     }
 
-    /// The complete frame for receivers of `dialect`; `None` where the dialect has no form for it.
-    pub fn frame(&self, dialect: Dialect, dialects: &Dialects) -> Option<&Bytes> {
+    /// The complete frame for receivers of `encoding`; `None` where its dialect has no form for it.
+    pub fn frame(&self, encoding: impl Into<Encoding>, dialects: &Dialects) -> Option<&Bytes> {
+        let encoding = encoding.into();
+        let plain = self.plain(encoding, dialects)?;
+        if !encoding.compression.fits(plain.len()) {
+            return Some(plain);
+        }
+        let compressed = self.compressed[encoding.dialect as usize].get_or_init(|| dialects.shorten(plain));
+        Some(compressed.as_ref().unwrap_or(plain))
+    }
+
+    fn plain(&self, encoding: Encoding, dialects: &Dialects) -> Option<&Bytes> {
+        let dialect = encoding.dialect;
         self.frames[dialect as usize].get_or_init(|| dialects.encode_publication(dialect, self)).as_ref()
+    }
+
+    /// Whether [`Self::frame`] would compress more than `bytes` of content now.
+    pub fn is_costly(&self, encoding: Encoding, bytes: usize) -> bool {
+        let length = self.content.parts().1.len();
+        length > bytes
+            && encoding.compression.fits(length)
+            && self.compressed[encoding.dialect as usize].get().is_none()
+    }
+
+    /// What compression saves in its frame for `encoding`.
+    pub(crate) fn saving(&self, encoding: Encoding, dialects: &Dialects) -> Saving {
+        let lengths =
+            [self.plain(encoding, dialects), self.frame(encoding, dialects)].map(|frame| frame.map_or(0, Bytes::len));
+        let bytes = (lengths[0] - lengths[1]) as u64;
+        Saving { frames: u64::from(bytes > 0), bytes }
     }
 
     /// The length of the longest form in bytes, frame header included.

@@ -5,6 +5,7 @@
 //! does not load, and all its problems are told at once.
 
 mod auth;
+mod compression;
 mod effective;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -30,6 +31,7 @@ mod tls;
 mod variables;
 
 pub(crate) use auth::Auth;
+pub(crate) use compression::Compression;
 pub(crate) use effective::Effective;
 pub(crate) use file::FileChoice;
 pub(crate) use groups::{Api, Close, Conformance, Drain, Handshake, Heartbeat, Internal, Server};
@@ -90,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// What the node may not exceed.
     pub(crate) memory: Memory,
+    /// Compression of messages.
+    pub(crate) compression: Compression,
     /// The way in.
     pub(crate) handshake: Handshake,
     /// The way out.
@@ -126,6 +130,7 @@ impl Config {
         self.drain.visit(visitor);
         self.limits.visit(visitor);
         self.memory.visit(visitor);
+        self.compression.visit(visitor);
         self.handshake.visit(visitor);
         self.close.visit(visitor);
         plain::visit(&mut self.plain, visitor);

@@ -57,6 +57,9 @@ impl Shard {
             && let Some(key) = self.queue.pop_front()
         {
             rest = rest.saturating_sub(self.fan_out_channel(key, rest).max(1));
+            if self.channels[key].parked {
+                continue;
+            }
             self.channels[key].queued = false;
             if self.channels[key].has_work() {
                 self.call(key);
@@ -72,7 +75,7 @@ impl Shard {
             && self.channels[BROADCAST].batch.is_none()
             && let Some(event) = self.held.take()
         {
-            self.channels[BROADCAST].begin_notice(&event, &self.terms.dialects);
+            self.channels[BROADCAST].begin_notice(event);
             self.call(BROADCAST);
         }
     }
@@ -82,11 +85,17 @@ impl Shard {
         // While other channels wait too, a connection may be in several of them: then one write serves them all.
         let at_once = self.queue.is_empty();
         // A batch that just fits an outbox would make a slow consumer of whoever is behind by a single frame.
-        self.channels[key].begin_batch(self.node, self.terms.limit / 8, &self.terms.dialects);
+        self.channels[key].begin_batch(self.node, self.terms.limit / 8);
         let Some(mut batch) = self.channels[key].batch.take() else { return 0 };
         for served in 0..limit {
             if served % AHEAD == 0 {
                 self.look_ahead(key);
+            }
+            if batch.is_long
+                && let Some(encoding) = self.costly(key, &batch)
+            {
+                self.compress(key, batch, encoding);
+                return served;
             }
             let Some(connection) = self.channels[key].roster.walk() else {
                 self.finish(&batch);
@@ -110,7 +119,7 @@ impl Shard {
         if skip.is_some() || batch.leaves_out(connection.id.1) {
             return self.deliver_part(key, batch, skip.as_ref(), at_once);
         }
-        let parcel = batch.parcel(connection.dialect, &self.terms.dialects);
+        let parcel = batch.parcel(connection.encoding(), &self.terms.dialects);
         let outcome = connection.send(&parcel, at_once, &self.terms, &mut self.tally);
         self.conclude(key, outcome);
     }
@@ -121,11 +130,11 @@ impl Shard {
         let mut frames = Vec::new();
         let publications = batch.publications(&part);
         let parcel = if part.len() == batch.len() {
-            batch.parcel(connection.dialect, &terms.dialects)
+            batch.parcel(connection.encoding(), &terms.dialects)
         } else {
-            terms.dialects.frames(connection.dialect, &publications, &mut frames);
+            let saving = terms.dialects.frames(connection.encoding(), &publications, &mut frames);
             let placed = if frames.len() == publications.len() { &publications[..] } else { &[] };
-            Parcel { frames: &frames, kind: batch.kind, placed }
+            Parcel { frames: &frames, kind: batch.kind, placed, saving }
         };
         let outcome = connection.send(&parcel, at_once, terms, &mut self.tally);
         self.conclude(key, outcome);

@@ -5,7 +5,9 @@ use crate::{
     recovery::{Join, Page, Step, Stream},
 };
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Delivery, Dialect, Event, Position, Target};
+use fanwire_protocol::{
+    ChannelName, CloseReason, Compression, ConnectionId, Delivery, Dialect, Event, Position, Target,
+};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -40,6 +42,8 @@ pub struct Admission {
     pub id: ConnectionId,
     /// What it speaks.
     pub dialect: Dialect,
+    /// Whether its messages may be compressed.
+    pub compression: Compression,
     /// Its socket.
     pub transport: Arc<dyn Transport>,
     /// Its signs of life.

@@ -13,7 +13,7 @@ use crate::{
     outbox::{Kind, Parcel},
 };
 use bytes::Bytes;
-use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Event, Position};
+use fanwire_protocol::{ChannelName, CloseReason, ConnectionId, Encoding, Event, Position};
 use std::{cmp::Reverse, collections::HashSet, time::Duration};
 use tokio::sync::oneshot;
 
@@ -50,13 +50,13 @@ impl Shard {
     }
 
     fn admit(&mut self, admission: Admission, reply: oneshot::Sender<(ConnectionKey, Option<Position>)>) {
-        let Admission { id, dialect, transport, activity, entry: admitted } = admission;
+        let Admission { id, dialect, compression, transport, activity, entry: admitted } = admission;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let now = self.clock.now();
         activity.arrived(now);
         let heartbeat = Heartbeat::new(self.pace, now, rand::random());
-        entry.insert(Connection::new(id, dialect, transport, activity, heartbeat));
+        entry.insert(Connection::new(id, Encoding { dialect, compression }, transport, activity, heartbeat));
         self.schedule(key, heartbeat.next(self.pace));
         self.metrics.connections(dialect).inc();
         let place = match admitted {

@@ -109,6 +109,8 @@ impl Shard {
     pub(super) fn publish_tally(&mut self) {
         let tally = std::mem::take(&mut self.tally);
         self.metrics.deliveries.inc_by(tally.deliveries);
+        self.metrics.compressed.inc_by(tally.compressed);
+        self.metrics.saved_bytes.inc_by(tally.saved_bytes);
         self.metrics.sent_bytes.inc_by(tally.sent_bytes);
         self.metrics.outbox_bytes.add(tally.outbox_bytes);
         self.metrics.dropped_full.inc_by(tally.dropped_full);

@@ -5,6 +5,7 @@
 mod backpressure;
 mod churn;
 mod close;
+mod compression;
 mod drain;
 mod drop_oldest;
 mod greeting;

@@ -1,5 +1,6 @@
 //! Our reader of frames, held against tungstenite's.
 
+use fanwire_protocol::Compression;
 use fanwire_protocol::frame::{Decoder, Limits, Message, Violation};
 use std::{
     borrow::Cow,
@@ -10,14 +11,18 @@ use tungstenite::{
     protocol::{Role, WebSocketConfig, WebSocketContext},
 };
 
-const LIMITS: Limits = Limits { message: 1024, fragments: usize::MAX };
+const LIMITS: Limits = Limits { message: 1024, fragments: usize::MAX, ratio: 100 };
 
 /// What is sent after the upgrade, behind a byte that says in which pieces: it means the same in these, in one, and to
-/// tungstenite.
+/// tungstenite. From 128 on that byte says that messages may be compressed, of which tungstenite knows nothing.
 pub fn decoder(data: &[u8]) {
-    let [size, sent @ ..] = data else { return };
-    let at_once = ours(sent, sent.len().max(1));
-    assert_eq!(ours(sent, usize::from(*size).max(1)), at_once, "in pieces of {size}");
+    let [first, sent @ ..] = data else { return };
+    let compression = if *first < 128 { Compression::Never } else { Compression::Deflate { window: 15 } };
+    let (size, at_once) = (usize::from(first % 128).max(1), ours(compression, sent, sent.len().max(1)));
+    assert_eq!(ours(compression, sent, size), at_once, "in pieces of {size}");
+    if compression != Compression::Never {
+        return;
+    }
     let (messages, broken) = at_once;
     // It judges a frame when that has ended, so it gets one that is broken as a whole.
     let rest = if broken.is_some() { &[0; 2 * LIMITS.message][..] } else { &[] };
@@ -28,14 +33,15 @@ pub fn decoder(data: &[u8]) {
 
 /// The messages of a stream that comes in pieces of `size`, as they are shown, and what it broke. Like a session it stops at a Close
 /// frame.
-fn ours(sent: &[u8], size: usize) -> (Vec<String>, Option<Violation>) {
-    let (mut decoder, mut kept, mut messages) = (Decoder::default(), Vec::new(), Vec::new());
+fn ours(compression: Compression, sent: &[u8], size: usize) -> (Vec<String>, Option<Violation>) {
+    let (mut decoder, mut kept, mut messages) = (Decoder::new(compression), Vec::new(), Vec::new());
     for piece in sent.chunks(size) {
         kept.extend_from_slice(piece);
         let mut rest = &mut kept[..];
         loop {
             match decoder.next(&mut rest, &LIMITS) {
                 Ok(Some(message)) => {
+                    assert!(length(&message) <= LIMITS.message, "{} bytes", length(&message));
                     messages.push(format!("{message:?}"));
                     if matches!(message, Message::Close(_)) {
                         return (messages, None);
@@ -49,6 +55,15 @@ fn ours(sent: &[u8], size: usize) -> (Vec<String>, Option<Violation>) {
         kept = rest.to_vec();
     }
     (messages, None)
+}
+
+fn length(message: &Message<'_>) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) => bytes.len(),
+        Message::Ping(payload) => payload.len(),
+        Message::Pong | Message::Close(_) => 0,
+    }
 }
 
 /// The same by tungstenite.

@@ -45,6 +45,8 @@ fn config() -> NodeConfig {
         drain_deadline: LONG * 2,
         message_limit: 64 << 10,
         fragment_limit: 1024,
+        inflate_ratio: 100,
+        deflate: None,
         connection_limit: 100,
         handshake_limit: 100,
         refusal_limit: 10,

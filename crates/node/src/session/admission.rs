@@ -16,7 +16,7 @@ use crate::{
 };
 use fanwire_broker::Broker;
 use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, ShardGone, Transport};
-use fanwire_protocol::{CloseReason, ConnectionId, Dialect, Dialects, Event, NodeId};
+use fanwire_protocol::{CloseReason, Compression, ConnectionId, Dialect, Dialects, Event, NodeId};
 use futures_util::FutureExt;
 use smallvec::SmallVec;
 use std::{
@@ -64,6 +64,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Upgraded<R> {
     pub(crate) id: ConnectionId,
     pub(crate) dialect: Dialect,
+    pub(crate) compression: Compression,
     pub(crate) entrance: Entrance,
     /// The client's address, as far as is known.
     pub(crate) client: IpAddr,
@@ -116,17 +117,18 @@ impl Sessions {
         self: Arc<Self>,
         upgraded: Upgraded<R>,
     ) -> Result<Session<Paced<R>>, ShardGone> {
-        let Upgraded { id, dialect, entrance, client, transport, reader, read, shard: shard_index, seat } = upgraded;
+        let Upgraded { id, dialect, compression, entrance, client, transport, reader, read, shard: shard_index, seat } =
+            upgraded;
         let activity = Arc::new(Activity::default());
         let gate = self
             .byte_rate
             .map(|rate| Gate::new(rate, read.len(), self.clock, Arc::clone(&activity), self.metrics.throttled.clone()));
-        let reader = Reader::new(Paced::new(reader, gate), &read, Arc::clone(&activity));
+        let reader = Reader::new(Paced::new(reader, gate), &read, compression, Arc::clone(&activity));
         let (entry, waits, identity) = match entrance {
             Entrance::Admitted(identity) => (Entry::Now(Some(self.welcome(id))), false, identity),
             Entrance::Waiting => (Entry::Later, true, None),
         };
-        let admission = Admission { id, dialect, transport, activity: Arc::clone(&activity), entry };
+        let admission = Admission { id, dialect, compression, transport, activity: Arc::clone(&activity), entry };
         let (key, welcomed_at) = self.hub.shards()[shard_index].connect(admission).await?;
         if identity.is_some() && self.users.is_doomed(id) {
             // Told so before it was here to be ended.
@@ -139,6 +141,7 @@ impl Sessions {
             shard_index,
             key,
             dialect,
+            compression,
             client,
             waits,
             commands: Bucket::default(),

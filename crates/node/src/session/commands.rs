@@ -14,8 +14,8 @@ use fanwire_auth::Right;
 use fanwire_broker::{PublishError, Publishing, Retention};
 use fanwire_hub::{Told, outbox::ENTRY_COST};
 use fanwire_protocol::{
-    ChannelName, Command, Content, Decoded, Delivery, Event, IdempotencyKey, Position, Publication, Refusal, Request,
-    RequestId, Target,
+    ChannelName, Command, Content, Decoded, Delivery, Encoding, Event, IdempotencyKey, Position, Publication, Refusal,
+    Request, RequestId, Target,
 };
 use futures_util::future::OptionFuture;
 use std::sync::Arc;
@@ -240,7 +240,7 @@ impl<R: AsyncRead + Unpin> Session<R> {
     }
 
     pub(super) fn encode(&self, event: &Event) -> Option<Bytes> {
-        self.shared.dialects.encode(self.dialect, event)
+        self.shared.dialects.encode(Encoding { dialect: self.dialect, compression: self.compression }, event)
     }
 
     pub(super) fn tell(&self, event: &Event) -> Told {

@@ -20,7 +20,9 @@ use crate::{
 use fanwire_auth::Grant;
 use fanwire_broker::{Broker, Feed, FeedItem, Retention, memory::MemoryBroker, metrics::BrokerMetrics};
 use fanwire_hub::{Clock, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ChannelName, ConnectionId, Dialect, Dialects, NodeId, UserId, frame::Limits};
+use fanwire_protocol::{
+    ChannelName, Compression, ConnectionId, Deflate, Dialect, Dialects, Encoding, NodeId, UserId, frame::Limits,
+};
 use prometheus::{Registry, proto::MetricType};
 use serde_json::Value;
 use std::{
@@ -97,6 +99,7 @@ pub(crate) struct Settings {
     pub(crate) user_limit: usize,
     pub(crate) command_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
+    pub(crate) deflate: Option<Deflate>,
 }
 
 impl Default for Settings {
@@ -112,6 +115,7 @@ impl Default for Settings {
             user_limit: usize::MAX,
             command_rate: None,
             byte_rate: None,
+            deflate: None,
         }
     }
 }
@@ -216,7 +220,7 @@ impl Fixture {
             namespaces,
             presence,
             broker,
-            dialects: Dialects::default(),
+            dialects: Dialects::default().compressed(settings.deflate),
             auth: settings.auth,
             users,
             user_limit: settings.user_limit,
@@ -226,7 +230,7 @@ impl Fixture {
             metrics,
             heartbeat_interval: DAY,
             reading: Terms {
-                limits: Limits { message: settings.message_limit, fragments: settings.fragment_limit },
+                limits: Limits { message: settings.message_limit, fragments: settings.fragment_limit, ratio: 100 },
                 clock,
                 received_bytes,
             },
@@ -264,6 +268,12 @@ impl Fixture {
         self.serve((id, admitted(identity), 0), dialect, capacity, read)
     }
 
+    /// Any client with which compression was agreed on.
+    pub(crate) fn connect_compressed(&self, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
+        let encoding = Encoding { dialect, compression: Compression::Deflate { window: 15 } };
+        self.serve((self.sessions.next_id(), admitted(None), 0), encoding, capacity, read)
+    }
+
     /// Any client, on any shard, be it one that is not there.
     pub(crate) fn connect_to(&self, shard: usize, dialect: Dialect, capacity: usize, read: &[u8]) -> Client {
         self.serve((self.sessions.next_id(), admitted(None), shard), dialect, capacity, read)
@@ -292,15 +302,16 @@ impl Fixture {
     fn serve(
         &self,
         (id, entrance, shard): (ConnectionId, Entrance, usize),
-        dialect: Dialect,
+        encoding: impl Into<Encoding>,
         capacity: usize,
         read: &[u8],
     ) -> Client {
+        let Encoding { dialect, compression } = encoding.into();
         let (transport, reader, peer) = Pipe::new(capacity);
         let seat = self.seat();
         let client = Ipv4Addr::LOCALHOST.into();
         let read = read.to_vec();
-        let upgraded = Upgraded { id, dialect, entrance, client, transport, reader, read, shard, seat };
+        let upgraded = Upgraded { id, dialect, compression, entrance, client, transport, reader, read, shard, seat };
         Client::new(peer, tokio::spawn(Arc::clone(&self.sessions).serve(upgraded)))
     }
 

@@ -34,6 +34,7 @@ async fn a_shard_that_panics_is_noticed() {
     let admission = Admission {
         id: ConnectionId(NodeId::from_random(7), 1),
         dialect: Dialect::Json,
+        compression: fanwire_protocol::Compression::Never,
         transport: Arc::new(Broken),
         activity: Arc::new(Activity::default()),
         entry: Entry::Now(Some(Event::Pong { id: None })),

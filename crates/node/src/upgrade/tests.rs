@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, UNHEARD, UPGRADE, eventually};
+use crate::testing::{Answer, Fixture, Gateway, MAX_HEAD, Settings, UNHEARD, UPGRADE, eventually};
 use crate::{origins::Scheme, proxy_protocol::Announced};
 use fanwire_broker::{Page, ReadError};
-use fanwire_protocol::{Epoch, Position};
+use fanwire_protocol::{Deflate, Epoch, Position};
 use std::{
     io,
     pin::Pin,
@@ -67,6 +67,7 @@ async fn what_is_no_handshake_is_refused_and_ends() {
         ("Sec-WebSocket-Key", "X-Key", 400, close),
         ("HTTP/1.1", "HTTP/4.4", 400, close),
         ("GET /any", "\0", 400, close),
+        ("Sec-WebSocket-Version", "Sec-WebSocket-Extensions: a b\r\nSec-WebSocket-Version", 400, close),
     ] {
         check(&UPGRADE.replacen(from, to, 1), status, header, "malformed").await;
     }
@@ -75,6 +76,28 @@ async fn what_is_no_handshake_is_refused_and_ends() {
     check(&UPGRADE.replacen("Host", &many, 1), 431, close, "head_too_large").await;
     let protocol = "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Version";
     check(&UPGRADE.replacen("Sec-WebSocket-Version", protocol, 1), 400, close, "unknown_subprotocol").await;
+}
+
+/// Which extensions the answer to a request with these headers names.
+async fn check_extensions(headers: &str, expected: Option<&str>) {
+    let deflate = Some(Deflate { level: 1, least: 1 });
+    let fixture = Fixture::with(Settings { deflate, ..Settings::default() });
+    let gateway = Gateway::before(fixture, TrustedProxies::default(), 1, LONG);
+    let (_stream, answer) = gateway.ask(&UPGRADE.replacen("Host", &format!("{headers}\r\nHost"), 1)).await;
+    let name = "sec-websocket-extensions: ";
+    let named = answer.headers.iter().find_map(|line| line.strip_prefix(name));
+    assert_eq!((answer.status, named), (101, expected), "to {headers:?}");
+}
+
+#[tokio::test]
+async fn compression_is_agreed_on_with_those_who_offer_it_and_speak_a_dialect_for_programs() {
+    let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let (json, offer) = ("Sec-WebSocket-Protocol: fanwire.v1.json", "Sec-WebSocket-Extensions: permessage-deflate");
+    check_extensions(&format!("{json}\r\n{offer}; client_max_window_bits"), Some(agreed)).await;
+    check_extensions(&format!("{json}\r\nSec-WebSocket-Extensions: other\r\n{offer}"), Some(agreed)).await;
+    check_extensions(&format!("{json}\r\n{offer}; other"), None).await;
+    check_extensions(json, None).await;
+    check_extensions(offer, None).await;
 }
 
 /// How a request that tells a user is answered by a node that trusts `proxy`, if any.

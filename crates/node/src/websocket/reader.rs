@@ -4,7 +4,7 @@ use super::{kept::Kept, space};
 use bytes::Bytes;
 use fanwire_hub::{Activity, Clock};
 use fanwire_protocol::{
-    Incoming,
+    Compression, Incoming,
     dialect::DecodedMessage,
     frame::{self, Decoder, Limits, Message, Opcode, Violation},
 };
@@ -62,9 +62,10 @@ pub(crate) struct Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads from `socket`, of which `read` was read already. Every arrival is noted in `activity`.
-    pub(crate) fn new(socket: R, read: &[u8], activity: Arc<Activity>) -> Self {
-        Self { socket, decoder: Decoder::default(), kept: Kept::of(read), activity }
+    /// Reads from `socket`, of which `read` was read already, messages for which `compression` was agreed on. Every
+    /// arrival is noted in `activity`.
+    pub(crate) fn new(socket: R, read: &[u8], compression: Compression, activity: Arc<Activity>) -> Self {
+        Self { socket, decoder: Decoder::new(compression), kept: Kept::of(read), activity }
     }
 
     /// The next message, as `decode` takes it. Cancelling it loses nothing.

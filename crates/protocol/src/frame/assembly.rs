@@ -2,7 +2,8 @@
 
 use super::{
     Limits, Message, Violation,
-    head::{Format, Head},
+    decoder::inflated,
+    head::{Format, Head, Packing},
     mask::Mask,
     text::Text,
 };
@@ -28,14 +29,16 @@ pub(super) struct Assembly {
 enum Body {
     Text(Text),
     Binary(Vec<u8>),
+    Deflated(Format, Vec<u8>),
 }
 
 impl Assembly {
     /// A message that begins with a frame of this head.
-    pub(super) fn begin(format: Format, head: Head, limits: &Limits) -> Result<Self, Violation> {
-        let body = match format {
-            Format::Text => Body::Text(Text::default()),
-            Format::Binary => Body::Binary(Vec::new()),
+    pub(super) fn begin(format: Format, packing: Packing, head: Head, limits: &Limits) -> Result<Self, Violation> {
+        let body = match (packing, format) {
+            (Packing::Plain, Format::Text) => Body::Text(Text::default()),
+            (Packing::Plain, Format::Binary) => Body::Binary(Vec::new()),
+            (Packing::Deflated, _) => Body::Deflated(format, Vec::new()),
         };
         let mut begun = Self { body, fragments: 0, announced: 0, missing: 0, mask: head.mask, ends: false };
         begun.go_on(head, limits)?;
@@ -45,7 +48,7 @@ impl Assembly {
     /// Goes on with a further frame.
     pub(super) fn go_on(&mut self, head: Head, limits: &Limits) -> Result<(), Violation> {
         self.announced = self.announced.saturating_add(head.payload);
-        if self.announced > limits.message {
+        if self.announced > self.longest(limits) {
             return Err(Violation::TooLong { limit: limits.message });
         }
         self.fragments += 1;
@@ -56,6 +59,16 @@ impl Assembly {
         Ok(())
     }
 
+    /// How many bytes its frames may have.
+    fn longest(&self, limits: &Limits) -> usize {
+        match self.body {
+            // What can't be made shorter becomes a little longer: a block has 5 bytes more than its content, and no
+            // compressor makes them of less than 2 KiB.
+            Body::Deflated(..) => limits.message.saturating_add(limits.message / 256 + 64),
+            _ => limits.message,
+        }
+    }
+
     /// Takes from the front of `input` what belongs to the frame.
     pub(super) fn take(&mut self, input: &mut &mut [u8]) -> Result<(), Violation> {
         let Some(payload) = input.split_off_mut(..self.missing.min(input.len())) else { return Ok(()) };
@@ -63,7 +76,7 @@ impl Assembly {
         self.mask.remove(payload);
         match &mut self.body {
             Body::Text(text) => text.push(payload),
-            Body::Binary(bytes) => {
+            Body::Binary(bytes) | Body::Deflated(_, bytes) => {
                 bytes.extend_from_slice(payload);
                 Ok(())
             }
@@ -81,9 +94,10 @@ impl Assembly {
     }
 
     /// The message, which is here as a whole.
-    pub(super) fn finish<'a>(self) -> Result<Message<'a>, Violation> {
+    pub(super) fn finish<'a>(self, limits: &Limits) -> Result<Message<'a>, Violation> {
         Ok(match self.body {
             Body::Text(text) => Message::Text(Cow::Owned(text.finish()?)),
+            Body::Deflated(format, bytes) => return inflated(format, &bytes, limits),
             Body::Binary(bytes) => Message::Binary(Cow::Owned(bytes)),
         })
     }

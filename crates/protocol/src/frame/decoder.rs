@@ -4,8 +4,9 @@ use super::{
     Violation,
     assembly::Assembly,
     control,
-    head::{Control, Format, Head, Part},
+    head::{Control, Format, Head, Packing, Part},
 };
+use crate::deflate::{Compression, inflate};
 use std::borrow::Cow;
 
 /// One message from a client, or one control frame.
@@ -30,18 +31,26 @@ pub struct Limits {
     pub message: usize,
     /// How many frames a message may have, at least 1.
     pub fragments: usize,
+    /// How many times longer a compressed message may become that is longer than [`crate::deflate::NEVER_A_BOMB`].
+    pub ratio: usize,
 }
 
 /// Reads the frames of one client. What is in the middle of a message is kept here; a client that is between two
-/// messages costs a pointer.
+/// messages costs two words.
 ///
 /// It does not matter where the bytes are cut.
 #[derive(Debug, Default)]
 pub struct Decoder {
+    compression: Compression,
     unfinished: Option<Box<Assembly>>,
 }
 
 impl Decoder {
+    /// Reads frames of a client with whom `compression` was agreed on.
+    pub fn new(compression: Compression) -> Self {
+        Self { compression, unfinished: None }
+    }
+
     /// Takes the next message from the front of `input`, in place where it can.
     ///
     /// `None` where it is not complete: then what is left of `input` is the beginning of a head or of a control frame, at
@@ -55,19 +64,22 @@ impl Decoder {
                 }
             }
             if let Some(whole) = self.unfinished.take_if(|unfinished| unfinished.is_whole()) {
-                return whole.finish().map(Some);
+                return whole.finish(limits).map(Some);
             }
             let Some((head, length)) = Head::parse(input)? else { return Ok(None) };
             match head.part {
                 Part::Control(control) => return take_control(control, head, length, input),
-                Part::First(format) => {
+                Part::First(_, Packing::Deflated) if self.compression == Compression::Never => {
+                    return Err(Violation::ReservedBit(input[0]));
+                }
+                Part::First(format, packing) => {
                     if self.unfinished.is_some() {
                         return Err(Violation::Interrupted);
                     }
-                    let begun = Assembly::begin(format, head, limits)?;
+                    let begun = Assembly::begin(format, packing, head, limits)?;
                     skip(input, length);
                     if head.ends && head.payload <= input.len() {
-                        return take_whole(format, head, input).map(Some);
+                        return take_whole(format, packing, head, input, limits).map(Some);
                     }
                     self.unfinished = Some(Box::new(begun));
                 }
@@ -94,12 +106,32 @@ fn take_control<'a>(
 }
 
 /// A message that is in `input` as a whole, in one frame.
-fn take_whole<'a>(format: Format, head: Head, input: &mut &'a mut [u8]) -> Result<Message<'a>, Violation> {
+fn take_whole<'a>(
+    format: Format,
+    packing: Packing,
+    head: Head,
+    input: &mut &'a mut [u8],
+    limits: &Limits,
+) -> Result<Message<'a>, Violation> {
     let payload = take_payload(head, input);
-    Ok(match format {
-        Format::Text => Message::Text(Cow::Borrowed(str::from_utf8(payload).map_err(|_| Violation::NotUtf8)?)),
-        Format::Binary => Message::Binary(Cow::Borrowed(payload)),
-    })
+    match (packing, format) {
+        (Packing::Deflated, _) => inflated(format, payload, limits),
+        (Packing::Plain, Format::Text) => {
+            str::from_utf8(payload).map(|text| Message::Text(Cow::Borrowed(text))).map_err(|_| Violation::NotUtf8)
+        }
+        (Packing::Plain, Format::Binary) => Ok(Message::Binary(Cow::Borrowed(payload))),
+    }
+}
+
+/// The message that came compressed as `payload`.
+pub(super) fn inflated<'a>(format: Format, payload: &[u8], limits: &Limits) -> Result<Message<'a>, Violation> {
+    let bytes = inflate(payload, limits)?;
+    match format {
+        Format::Text => {
+            String::from_utf8(bytes).map(|text| Message::Text(Cow::Owned(text))).map_err(|_| Violation::NotUtf8)
+        }
+        Format::Binary => Ok(Message::Binary(Cow::Owned(bytes))),
+    }
 }
 
 fn take_payload<'a>(mut head: Head, input: &mut &'a mut [u8]) -> &'a [u8] {

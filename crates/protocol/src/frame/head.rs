@@ -1,10 +1,8 @@
 //! The head of a frame from a client (RFC 6455, section 5.2).
 
-use super::{MAX_CONTROL_PAYLOAD, Opcode, Violation, mask::Mask};
+use super::{COMPRESSED, FINAL, MAX_CONTROL_PAYLOAD, Opcode, Violation, mask::Mask};
 
-const FINAL: u8 = 0x80;
-const COMPRESSED: u8 = 0x40;
-const OTHERS_RESERVED: u8 = 0x30;
+const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 
 /// What stands before a payload.
@@ -22,7 +20,7 @@ pub(super) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// The first of a message.
-    First(Format),
+    First(Format, Packing),
     /// A later one.
     Continuation,
     /// No message.
@@ -34,6 +32,13 @@ pub(super) enum Part {
 pub(super) enum Format {
     Text,
     Binary,
+}
+
+/// Whether a message is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Deflated,
 }
 
 /// What a control frame is (section 5.5).
@@ -67,18 +72,23 @@ impl Head {
 }
 
 fn part(first: u8) -> Result<Part, Violation> {
-    if first & (COMPRESSED | OTHERS_RESERVED) != 0 {
-        return Err(Violation::ReservedBit(first));
-    }
+    let packing = match first & RESERVED {
+        0 => Packing::Plain,
+        COMPRESSED => Packing::Deflated,
+        _ => return Err(Violation::ReservedBit(first)),
+    };
     let part = match first & 0x0f {
         0 => Part::Continuation,
-        opcode if opcode == Opcode::Text as u8 => Part::First(Format::Text),
-        opcode if opcode == Opcode::Binary as u8 => Part::First(Format::Binary),
+        opcode if opcode == Opcode::Text as u8 => Part::First(Format::Text, packing),
+        opcode if opcode == Opcode::Binary as u8 => Part::First(Format::Binary, packing),
         opcode if opcode == Opcode::Close as u8 => Part::Control(Control::Close),
         opcode if opcode == Opcode::Ping as u8 => Part::Control(Control::Ping),
         opcode if opcode == Opcode::Pong as u8 => Part::Control(Control::Pong),
         unknown => return Err(Violation::UnknownOpcode(unknown)),
     };
+    if packing == Packing::Deflated && !matches!(part, Part::First(..)) {
+        return Err(Violation::ReservedBit(first));
+    }
     if matches!(part, Part::Control(_)) && first & FINAL == 0 {
         return Err(Violation::FragmentedControl);
     }
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_head_is_as_long_as_its_length_needs() {
-        const TEXT: Part = Part::First(Format::Text);
+        const TEXT: Part = Part::First(Format::Text, Packing::Plain);
         check(b"\x81\x80abcd", Ok(Some((TEXT, true, 0, 6))));
         check(b"\x01\xfdabcd", Ok(Some((TEXT, false, 125, 6))));
         check(b"\x81\xfe\x00\x7eabcd", Ok(Some((TEXT, true, 126, 8))));
@@ -126,6 +136,12 @@ mod tests {
         for cut in 0..14 {
             check(&b"\x81\xff\0\0\0\0\x00\x01\0\0abcd"[..cut], Ok(None));
         }
+    }
+
+    #[test]
+    fn the_first_frame_of_a_message_may_say_that_it_is_compressed() {
+        check(b"\xc1\x80abcd", Ok(Some((Part::First(Format::Text, Packing::Deflated), true, 0, 6))));
+        check(b"\x42\x80abcd", Ok(Some((Part::First(Format::Binary, Packing::Deflated), false, 0, 6))));
     }
 
     #[test]
@@ -150,8 +166,8 @@ mod tests {
         for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
             check(&[0x80 | opcode], Err(Violation::UnknownOpcode(opcode)));
         }
-        for reserved in [0x40, 0x20, 0x10] {
-            check(&[0x81 | reserved], Err(Violation::ReservedBit(0x81 | reserved)));
+        for first in [0xa1, 0x91, 0xf1, 0xe2, 0xc0, 0x40, 0xc8, 0xc9, 0xca] {
+            check(&[first], Err(Violation::ReservedBit(first)));
         }
         check(b"\x81\x02", Err(Violation::Unmasked));
     }

@@ -45,6 +45,15 @@ pub enum Violation {
     /// Section 8.1.
     #[error("a text is not UTF-8")]
     NotUtf8,
+    /// RFC 7692, section 7.2.2.
+    #[error("a compressed message is not what a compressor makes of one message alone")]
+    NotDeflated,
+    /// `compression.ratio`.
+    #[error("a compressed message becomes more than {ratio} times longer, which is compression.ratio")]
+    Bomb {
+        /// The limit.
+        ratio: usize,
+    },
     /// `limits.message`.
     #[error("a message has more than {limit} bytes, which is limits.message")]
     TooLong {
@@ -64,7 +73,7 @@ impl Violation {
     pub fn reason(self) -> CloseReason {
         match self {
             Self::NotUtf8 => CloseReason::InvalidUtf8,
-            Self::TooLong { .. } => CloseReason::MessageTooBig,
+            Self::TooLong { .. } | Self::Bomb { .. } => CloseReason::MessageTooBig,
             Self::TooManyFragments { .. } => CloseReason::TooManyFragments,
             _ => CloseReason::ProtocolError,
         }

@@ -2,7 +2,7 @@
 
 use super::{Client, gate::Gate, probe::Probe};
 use fanwire_hub::{Activity, Admission, Clock, Entry, Hub, HubMetrics, Policy, ShardConfig, transport::Pipe};
-use fanwire_protocol::{ConnectionId, Delivery, Dialect, Dialects, Event, NodeId};
+use fanwire_protocol::{Compression, ConnectionId, Deflate, Delivery, Dialect, Dialects, Encoding, Event, NodeId};
 use prometheus::{Registry, proto::MetricType};
 use std::{
     sync::{
@@ -51,8 +51,9 @@ impl Fixture {
             close_timeout: Duration::from_secs(5),
         };
         change(&mut config);
+        let dialects = Dialects::default().compressed(Some(Deflate { level: 1, least: 100 }));
         let metrics = HubMetrics::new(&registry).unwrap();
-        let (hub, shards) = Hub::new(&config, &Dialects::default(), &metrics, shards);
+        let (hub, shards) = Hub::new(&config, &dialects, &metrics, shards);
         let gates = shards.into_iter().map(|shard| {
             let gate = Gate::default();
             // A pipe spends its task's budget at each write, as a socket does not.
@@ -67,6 +68,12 @@ impl Fixture {
         self.connect_to(0, dialect, WIDE, None).await
     }
 
+    /// A JSON connection whose messages may be compressed, within a window.
+    pub(crate) async fn connect_compressed(&self, window: u8) -> Client {
+        let compression = Compression::Deflate { window };
+        self.connect_to(0, Encoding { dialect: Dialect::Json, compression }, WIDE, None).await
+    }
+
     /// A JSON connection whose socket holds `capacity` bytes.
     pub(crate) async fn connect_narrow(&self, capacity: usize) -> Client {
         self.connect_to(0, Dialect::Json, capacity, None).await
@@ -76,20 +83,33 @@ impl Fixture {
     pub(crate) async fn connect_to(
         &self,
         shard: usize,
-        dialect: Dialect,
+        encoding: impl Into<Encoding>,
         capacity: usize,
         greeting: Option<Event>,
     ) -> Client {
-        self.enter(shard, dialect, capacity, Entry::Now(greeting)).await
+        self.enter(shard, encoding, capacity, Entry::Now(greeting)).await
     }
 
     /// Any connection, however it enters.
-    pub(crate) async fn enter(&self, shard: usize, dialect: Dialect, capacity: usize, entry: Entry) -> Client {
+    pub(crate) async fn enter(
+        &self,
+        shard: usize,
+        encoding: impl Into<Encoding>,
+        capacity: usize,
+        entry: Entry,
+    ) -> Client {
+        let Encoding { dialect, compression } = encoding.into();
         let (pipe, session, peer) = Pipe::new(capacity);
         let (transport, activity) = (Probe::new(pipe), Arc::new(Activity::default()));
         let id = ConnectionId(self.node, self.sequence.fetch_add(1, Relaxed) + 1);
-        let admission =
-            Admission { id, dialect, transport: Arc::clone(&transport) as _, activity: Arc::clone(&activity), entry };
+        let admission = Admission {
+            id,
+            dialect,
+            compression,
+            transport: Arc::clone(&transport) as _,
+            activity: Arc::clone(&activity),
+            entry,
+        };
         let handle = self.hub.shards()[shard].clone();
         let (key, place) = handle.connect(admission).await.unwrap();
         Client::new(handle, key, place, id, shard, activity, transport, session, peer, Arc::clone(self.hub.interest()))

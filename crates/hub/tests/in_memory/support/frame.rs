@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use fanwire_protocol::frame::{self, Opcode};
+use flate2::{Decompress, FlushDecompress};
 
 /// A frame from a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
     Text(String),
     Binary(Vec<u8>),
+    /// One that came compressed.
+    Compressed(Box<Self>),
     Ping,
     Close(Option<u16>, String),
 }
@@ -17,12 +20,20 @@ pub(crate) fn text(text: &str) -> Frame {
     Frame::Text(text.to_owned())
 }
 
+/// The message that came as `payload` (RFC 7692, section 7.2.2), by nobody's help but its own.
+fn inflated(payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(1 << 20);
+    let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
+    Decompress::new(false).decompress_vec(&whole, &mut message, FlushDecompress::Sync).expect("it was compressed");
+    message
+}
+
 impl Frame {
     /// The frame that begins `bytes` and its length, once it is complete. Panics where a client would fail the
     /// connection.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-        assert_eq!(first & 0xf0, 0x80, "a server's frames are final and have no reserved bit: {bytes:?}");
+        assert_eq!(first & 0xb0, 0x80, "a server's frames are final and have one reserved bit at most: {bytes:?}");
         assert_eq!(second & 0x80, 0, "a server's frames are unmasked: {bytes:?}");
         let (start, length) = match second {
             126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()))),
@@ -32,7 +43,11 @@ impl Frame {
         let shortest = if length < 126 { 2 } else { 4 + 6 * usize::from(length > 0xffff) };
         assert_eq!(start, shortest, "a length is written in its shortest form");
         let payload = bytes.get(start..start + length)?;
-        Some((Self::of(first & 0xf, payload), start + length))
+        let frame = match first & 0x40 {
+            0 => Self::of(first & 0xf, payload),
+            _ => Self::Compressed(Box::new(Self::of(first & 0xf, &inflated(payload)))),
+        };
+        Some((frame, start + length))
     }
 
     fn of(opcode: u8, payload: &[u8]) -> Self {

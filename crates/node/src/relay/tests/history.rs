@@ -39,6 +39,7 @@ impl Followed {
         let admission = Admission {
             id: ConnectionId(NodeId::from_random(7), 1),
             dialect: Dialect::Json,
+            compression: fanwire_protocol::Compression::Never,
             transport: Arc::clone(&socket) as _,
             activity: Arc::new(Activity::default()),
             entry: Entry::Now(None),

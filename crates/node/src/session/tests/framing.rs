@@ -1,6 +1,7 @@
 //! What breaks RFC 6455, and what only looks so.
 
 use crate::testing::{Fixture, Frame, Settings, fragment, masked, settle};
+use fanwire_protocol::Dialect;
 use serde_json::json;
 
 const TEXT: u8 = 1;
@@ -58,6 +59,19 @@ async fn a_message_beyond_the_limit_is_1009() {
     // The header alone tells.
     check(b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 1009).await;
     check(&[fragment(TEXT, &[b' '; 1000]), masked(0, &[b' '; 25])].concat(), 1009).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_command_is_carried_out_where_compression_was_agreed_on() {
+    // {"type":"ping"} in a stored block.
+    let ping = [&b"\x00\x0f\x00\xf0\xff"[..], br#"{"type":"ping"}"#, b"\x00"].concat();
+    let fixture = Fixture::start();
+    let mut client = fixture.connect_compressed(Dialect::Json, 4096, &fragment(FINAL | 0x40 | TEXT, &ping));
+    assert_eq!(client.event().await["type"], "welcome");
+    assert_eq!(client.event().await, json!({ "type": "pong" }));
+    client.send_raw(&fragment(FINAL | 0x40 | TEXT, b"{}")).await;
+    assert_eq!(client.frame().await, Frame::Close(Some(1002)));
+    client.vanish().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
-const LIMITS: Limits = Limits { message: 70_000, fragments: 8 };
+const LIMITS: Limits = Limits { message: 70_000, fragments: 8, ratio: 100 };
 
 /// A masked frame whose first byte is `first`.
 fn fragment(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -37,7 +37,12 @@ struct Outcome {
 
 /// Feeds `stream` in the pieces that the connection would read, keeping what is not taken.
 fn outcome<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let (mut decoder, mut kept, mut messages) = (Decoder::default(), Vec::new(), Vec::new());
+    outcome_with(Compression::Never, pieces)
+}
+
+/// The same where compression may have been agreed on.
+fn outcome_with<'a>(compression: Compression, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let (mut decoder, mut kept, mut messages) = (Decoder::new(compression), Vec::new(), Vec::new());
     for piece in pieces {
         kept.extend_from_slice(piece);
         let mut rest = &mut kept[..];
@@ -105,8 +110,8 @@ fn a_whole_message_is_read_in_place() {
 }
 
 #[test]
-fn a_connection_between_messages_costs_a_pointer() {
-    assert_eq!(size_of::<Decoder>(), size_of::<usize>());
+fn a_connection_between_messages_costs_two_words() {
+    assert_eq!(size_of::<Decoder>(), 2 * size_of::<usize>());
     let mut decoder = Decoder::default();
     let mut stream = [fragment(BINARY, &[7; 100]), frame(CONTINUATION, b"!")].concat();
     assert!(decoder.next(&mut &mut stream[..], &LIMITS).unwrap().is_some());
@@ -164,6 +169,50 @@ fn a_control_frame_waits_until_it_is_whole() {
         assert_eq!(outcome([&ping[..cut]]), Outcome { messages: Vec::new(), broken: None });
     }
     breaks(&[frame(CLOSE, b"\x03\xed")], Violation::CloseCode(1005));
+}
+
+/// "Hello", from RFC 7692, section 7.2.3.1.
+const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+const COMPRESSED: u8 = 0x40;
+const AGREED: Compression = Compression::Deflate { window: 15 };
+
+#[track_caller]
+fn reads_compressed(frames: &[Vec<u8>], messages: &[&str], broken: Option<Violation>) {
+    let stream = frames.concat();
+    let expected = Outcome { messages: messages.iter().map(|text| (*text).to_owned()).collect(), broken };
+    assert_eq!(outcome_with(AGREED, [&stream[..]]), expected);
+    assert_eq!(outcome_with(AGREED, stream.chunks(1)), expected, "byte by byte");
+}
+
+#[test]
+fn a_message_is_compressed_where_that_was_agreed_on() {
+    let hello = fragment(FINAL | COMPRESSED | TEXT, &HELLO);
+    reads_compressed(
+        &[hello.clone(), frame(TEXT, b"plain"), fragment(FINAL | COMPRESSED | BINARY, &HELLO)],
+        &[r#"Text("Hello")"#, r#"Text("plain")"#, "Binary([72, 101, 108, 108, 111])"],
+        None,
+    );
+    breaks(&[hello], Violation::ReservedBit(0xc1));
+    // RFC 7692, section 7.2.3.1: the same in two fragments, of which the first says so.
+    let halves = [fragment(COMPRESSED | TEXT, &HELLO[..3]), frame(PING, b""), frame(CONTINUATION, &HELLO[3..])];
+    reads_compressed(&halves, &["Ping([])", r#"Text("Hello")"#], None);
+    let again = [fragment(COMPRESSED | TEXT, &HELLO[..3]), frame(CONTINUATION | COMPRESSED, &HELLO[3..])];
+    reads_compressed(&again, &[], Some(Violation::ReservedBit(0xc0)));
+    reads_compressed(&[frame(PING | COMPRESSED, b"")], &[], Some(Violation::ReservedBit(0xc9)));
+}
+
+#[test]
+fn what_is_compressed_is_held_to_the_rules_of_what_it_becomes() {
+    reads_compressed(&[frame(TEXT | COMPRESSED, b"Hello")], &[], Some(Violation::NotDeflated));
+    // A stored block of one byte that is no UTF-8.
+    let not_utf8 = b"\x00\x01\x00\xfe\xff\xff\x00";
+    reads_compressed(&[frame(TEXT | COMPRESSED, not_utf8)], &[], Some(Violation::NotUtf8));
+    reads_compressed(&[frame(BINARY | COMPRESSED, not_utf8)], &["Binary([255])"], None);
+    let incompressible =
+        [&[0, 0xff, 0xff, 0, 0][..], &[7; 65_535], &[0, 0x11, 0x11, 0xee, 0xee], &[7; 4369], &[0]].concat();
+    assert_eq!(outcome_with(AGREED, [&frame(BINARY | COMPRESSED, &incompressible)[..]]).messages.len(), 1);
+    let too_long = vec![frame(BINARY | COMPRESSED, &[0; 70_400])];
+    reads_compressed(&too_long, &[], Some(Violation::TooLong { limit: LIMITS.message }));
 }
 
 fn message() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<String>)> {
