@@ -166,7 +166,7 @@ pub(crate) struct Batch {
     /// What all are told, where that is no publication.
     event: Option<Event>,
     /// The frames of those encodings that somebody has wanted.
-    frames: SmallVec<[Encoded; 1]>,
+    frames: Vec<Encoded>,
     pub(crate) kind: Kind,
     begun: Instant,
 }
@@ -193,7 +193,7 @@ impl Batch {
             lost: None,
             publications: deliveries.into_iter().map(|delivery| delivery.publication).collect(),
             event: None,
-            frames: SmallVec::new(),
+            frames: Vec::new(),
             kind: Kind::Publication,
             begun: Instant::now(),
         }
@@ -214,7 +214,7 @@ impl Batch {
             first: 0,
             lost: None,
             event: Some(event),
-            frames: SmallVec::new(),
+            frames: Vec::new(),
             kind: Kind::Answer,
             begun: Instant::now(),
         }
