@@ -248,17 +248,25 @@ impl Batch {
     }
 
     /// The frames of all publications for receivers of `encoding`.
-    #[inline]
+    // Every delivery passes here, and nearly all want what the first wanted.
+    #[inline(always)]
     pub(crate) fn parcel(&mut self, encoding: Encoding, dialects: &Dialects) -> Parcel<'_> {
+        let is_first = self.frames.first().is_some_and(|first| first.encoding == encoding);
+        let at = if is_first { 0 } else { self.place_of(encoding, dialects) };
+        let Encoded { frames, saving, .. } = &self.frames[at];
+        let placed = self.placed && frames.len() == self.publications.len();
+        Parcel { frames, kind: self.kind, placed: if placed { &self.publications } else { &[] }, saving }
+    }
+
+    /// Where the frames for receivers of `encoding` are, which are made if there are none.
+    #[inline(never)]
+    fn place_of(&mut self, encoding: Encoding, dialects: &Dialects) -> usize {
         let made = self.frames.iter().position(|encoded| encoded.encoding == encoding);
-        let at = made.unwrap_or_else(|| {
+        made.unwrap_or_else(|| {
             let encoded = self.encode(encoding, dialects);
             self.frames.push(encoded);
             self.frames.len() - 1
-        });
-        let Encoded { frames, saving, .. } = &self.frames[at];
-        let placed = self.placed && frames.len() == self.publications.len();
-        Parcel { frames, kind: self.kind, placed: if placed { &self.publications } else { &[] }, saving: *saving }
+        })
     }
 
     fn encode(&self, encoding: Encoding, dialects: &Dialects) -> Encoded {

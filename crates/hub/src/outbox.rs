@@ -40,13 +40,13 @@ pub(crate) struct Parcel<'a> {
     /// The publications of the frames, each at the same index, where they may have places in a history; else nothing.
     pub(crate) placed: &'a [Arc<Publication>],
     /// What compression saves in the frames.
-    pub(crate) saving: Saving,
+    pub(crate) saving: &'a Saving,
 }
 
 impl<'a> Parcel<'a> {
     /// Frames without places.
     pub(crate) fn new(frames: &'a [Bytes], kind: Kind) -> Self {
-        Self { frames, kind, placed: &[], saving: Saving::default() }
+        Self { frames, kind, placed: &[], saving: &Saving::NOTHING }
     }
 
     /// How many bytes the frames have.

@@ -32,3 +32,8 @@ pub struct Saving {
     /// How many bytes shorter these are than they would be.
     pub bytes: u64,
 }
+
+impl Saving {
+    /// None of them is compressed.
+    pub const NOTHING: Self = Self { frames: 0, bytes: 0 };
+}

@@ -129,12 +129,13 @@ impl Shard {
         let part = batch.part(connection.id.1, skip);
         let mut frames = Vec::new();
         let publications = batch.publications(&part);
+        let saving;
         let parcel = if part.len() == batch.len() {
             batch.parcel(connection.encoding(), &terms.dialects)
         } else {
-            let saving = terms.dialects.frames(connection.encoding(), &publications, &mut frames);
+            saving = terms.dialects.frames(connection.encoding(), &publications, &mut frames);
             let placed = if frames.len() == publications.len() { &publications[..] } else { &[] };
-            Parcel { frames: &frames, kind: batch.kind, placed, saving }
+            Parcel { frames: &frames, kind: batch.kind, placed, saving: &saving }
         };
         let outcome = connection.send(&parcel, at_once, terms, &mut self.tally);
         self.conclude(key, outcome);
