@@ -58,7 +58,7 @@ impl Stage {
         let holds = json!({ "exp": 1e12, "aud": "a", "iss": "i", "sub": "u", "rights": { "subscribe": ["news:*"] } });
         let tokens = keys.each_ref().map(|key| issue(&serde_json::from_value(holds.clone()).unwrap(), key).unwrap());
         Self {
-            runtime: Builder::new_current_thread().build().unwrap(),
+            runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             verifier: Verifier::new(&sources, expected).unwrap(),
             keys: keys.into(),
             tokens: tokens.into(),
