@@ -26,11 +26,15 @@ TEXT_1K = "x" * 1000
 ENOUGH = 1500
 
 
-async def publish_all(publisher, count: int, channel: str = "news", kind: str = "publish") -> None:
-    """Publishes numbered messages of about 1 KiB, no faster than this process can read them."""
+# So many are published before a reader that is not to be slow gets its turn.
+AT_ONCE = 40
+
+
+async def publish_all(publisher, count: int, channel: str = "news", kind: str = "publish", first: int = 0) -> None:
+    """Publishes numbered messages of about 1 KiB, and waits now and then until they are taken."""
     where = {"channel": channel} if kind == "publish" else {}
-    for number in range(count):
-        if number % 40 == 39 or number == count - 1:
+    for number in range(first, first + count):
+        if number % AT_ONCE == AT_ONCE - 1 or number == first + count - 1:
             await publisher.ok(kind, content=[number, TEXT_1K], **where)
         else:
             await publisher.send(kind, content=[number, TEXT_1K], **where)
@@ -131,9 +135,10 @@ async def test_drop_oldest_leaves_out_whole_messages_and_says_how_many(start_nod
         await other.ok("subscribe", channel="news")
         async with raw_websocket(node, "fanwire.v1.json", receive_buffer=4096, tls=tls) as slow:
             await subscribed(slow)
-            sending = asyncio.create_task(publish_all(publisher, ENOUGH))
-            assert [content[0] for content in await other.contents(ENOUGH)] == list(range(ENOUGH))
-            await sending
+            for first in range(0, ENOUGH, AT_ONCE):
+                count = min(AT_ONCE, ENOUGH - first)
+                await publish_all(publisher, count, first=first)
+                assert [content[0] for content in await other.contents(count)] == list(range(first, first + count))
             await slow.send_json(type="ping", id="end")
             expected, dropped = 0, 0
             while (event := await slow.event())["type"] != "pong":
@@ -155,10 +160,11 @@ async def test_drop_oldest_leaves_out_whole_messages_and_says_how_many(start_nod
 async def test_a_plain_reader_that_stalls_is_disconnected_under_every_policy(start_node, policy):
     node = start_node(outbox__policy=policy, **SMALL)
     async with native(node) as publisher, plain(node) as other, raw_websocket(node, receive_buffer=4096) as slow:
-        sending = asyncio.create_task(publish_all(publisher, ENOUGH, kind="broadcast"))
-        for number in range(ENOUGH):
-            assert (await other.receive()).startswith(f"广播消息: [{number},")
-        await sending
+        for first in range(0, ENOUGH, AT_ONCE):
+            count = min(AT_ONCE, ENOUGH - first)
+            await publish_all(publisher, count, kind="broadcast", first=first)
+            for number in range(first, first + count):
+                assert (await other.receive()).startswith(f"广播消息: [{number},")
         seen = await slow.frames_until_end()
         assert seen[-1].opcode == CLOSE and seen[-1].close_code == 1013
 
