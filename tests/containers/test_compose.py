@@ -21,7 +21,8 @@ from harness.waiting import until, wait_until
 
 CLIENTS = 300
 NODES = 3
-pytestmark = pytest.mark.limit(600)
+# The first of them builds the image.
+pytestmark = pytest.mark.limit(900)
 
 
 @pytest.fixture(scope="module")
