@@ -13,7 +13,7 @@
 //! | [`crowd`], [`dial`], [`websocket`], [`upgrade`], [`bare_redis`] | opening connections and reading them |
 //! | [`frame`], [`outgoing`], [`dialect`], [`speech`], [`template`], [`marker`], [`strict`] | bytes |
 //! | [`ledger`], [`lane`], [`integrity`], [`arrivals`], [`latency`], [`pace`], [`confirm`] | exactly once, in order, when |
-//! | [`process`], [`generator`], [`sampler`], [`memory`] | what it costs |
+//! | [`usage`], [`process`], [`generator`], [`sampler`], [`memory`] | what it costs |
 //! | [`options`], [`target`], [`error`], [`progress`] | arguments, failures, what goes on |
 
 pub mod answers;
@@ -60,6 +60,7 @@ pub mod talker;
 pub mod target;
 pub mod template;
 pub mod upgrade;
+pub mod usage;
 pub mod websocket;
 pub mod wire;
 pub mod worker;

@@ -5,15 +5,16 @@ use crate::{
     arena::{Arena, Seats},
     board::Board,
     crew::{Crew, Job, Tally},
-    generator::{Generator, Load, Start},
+    generator::Generator,
     integrity::Integrity,
     latency::{Latency, Summary},
     letter::{Form, Letter},
     pace::Clock,
-    process::{Cost, Cpu, Watch},
+    process::Watch,
     publisher::{Confirm, Door, Plan, Publisher, Sent},
     rounds::Measured,
     subscriber::Seat,
+    usage::{Begun, Meter, Usage},
     workers::Workers,
 };
 use serde::Serialize;
@@ -34,8 +35,7 @@ pub struct Stage {
     crew: Crew,
     workers: Workers,
     publisher: Publisher,
-    watch: Watch,
-    generator: Generator,
+    meter: Meter,
     patience: Duration,
     memory_before: Vec<u64>,
     memory_open: Vec<u64>,
@@ -59,10 +59,9 @@ pub struct Round {
     /// Growth of the watched processes' private memory by connections when all were open, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_connection: Option<f64>,
-    /// What the watched processes used after the warm-up.
-    pub servers: Vec<Cost>,
-    /// What the load generator used after the warm-up.
-    pub generator: Load,
+    /// What was used after the warm-up.
+    #[serde(flatten)]
+    pub usage: Usage,
 }
 
 impl Stage {
@@ -87,11 +86,10 @@ impl Stage {
         progress.say("messages");
         Ok(Self {
             board: crew.board.clone(),
-            generator: Generator::new(workers.pids())?,
             memory_open: watch.memory()?,
+            meter: Meter { watch, generator: Generator::new(workers.pids())? },
             memory_before,
             patience: common.patience(),
-            watch,
             crew,
             workers,
             publisher,
@@ -116,7 +114,7 @@ impl Stage {
 
     /// The processes that the subscribers are in.
     pub fn generator(&self) -> &Generator {
-        &self.generator
+        &self.meter.generator
     }
 
     /// The number of the next message.
@@ -126,7 +124,7 @@ impl Stage {
 
     /// Growth of the watched processes' private memory until now by connections, in bytes.
     pub fn bytes_per_connection(&self) -> Result<Option<f64>, Error> {
-        Ok(growth(&self.memory_before, &self.watch.memory()?, self.subscribers()))
+        Ok(growth(&self.memory_before, &self.meter.watch.memory()?, self.subscribers()))
     }
 
     /// Publishes as `plan` says and waits for the deliveries; measures from `warmup` after the start.
@@ -139,7 +137,7 @@ impl Stage {
         let mut publisher = self.publisher;
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
         sleep_until(measured_from.into()).await;
-        let before = (self.watch.cpu()?, self.generator.start()?);
+        let begun = self.meter.start()?;
         let (sent, publisher) =
             publishing.await.map_err(|error| Error::System { what: "publishing thread", source: error.into() })?;
         self.publisher = publisher;
@@ -147,11 +145,11 @@ impl Stage {
             tokio::join!(self.crew.settle(sent.end, self.patience), self.workers.settle(sent.end, self.patience));
         let mut tallies = others?;
         tallies.push(own);
-        let round = self.round(&sent, &tallies, from_nanos, &before)?;
+        let round = self.round(&sent, &tallies, from_nanos, &begun)?;
         Ok((self, round))
     }
 
-    fn round(&self, sent: &Sent, tallies: &[Tally], from: u64, before: &(Vec<Cpu>, Start)) -> Result<Round, Error> {
+    fn round(&self, sent: &Sent, tallies: &[Tally], from: u64, begun: &Begun) -> Result<Round, Error> {
         let (mut integrity, mut latency, mut last) = (Integrity::of(&[], sent), Latency::default(), from);
         for tally in tallies {
             integrity.add(&tally.integrity);
@@ -169,8 +167,7 @@ impl Stage {
             latency: latency.summary(),
             send_lag: sent.lag.summary(),
             bytes_per_connection: growth(&self.memory_before, &self.memory_open, self.subscribers()),
-            servers: self.watch.cost_since(&before.0, deliveries)?,
-            generator: self.generator.load(&before.1, deliveries)?,
+            usage: self.meter.since(begun, deliveries)?,
         })
     }
 }
@@ -183,7 +180,7 @@ pub fn growth(before: &[u64], after: &[u64], connections: usize) -> Option<f64> 
 
 impl Measured for Round {
     fn figures(&self) -> BTreeMap<&'static str, f64> {
-        let mut figures = Cost::figures(&self.servers);
+        let mut figures = self.usage.figures();
         figures.insert("deliveries_per_second", self.deliveries_per_second);
         figures.insert("latency_p50_us", self.latency.p50_us);
         figures.insert("latency_p99_us", self.latency.p99_us);
@@ -207,8 +204,7 @@ impl fmt::Display for Round {
         writeln!(f, "latency   {}", self.latency)?;
         write!(f, "send lag  {}", self.send_lag)?;
         self.bytes_per_connection.iter().try_for_each(|bytes| write!(f, "\n{bytes:.0} bytes a connection"))?;
-        self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
-        write!(f, "\n{}", self.generator)
+        write!(f, "\n{}", self.usage)
     }
 }
 

@@ -5,12 +5,11 @@ use crate::{
     arena::Arena,
     board::SCRATCH,
     crowd::make_room,
-    generator::{Generator, Load},
     latency::{Latency, Summary},
     options::{Common, Foreign, MOST_MESSAGES, MOST_SOCKETS, Output, Repeat},
     pace::to_nanos,
-    process::{Cost, Watch},
     rounds::{Measured, Report},
+    usage::{Meter, Usage},
     websocket::{Options, Scratch, WebSocket},
 };
 use clap::Args;
@@ -65,10 +64,9 @@ pub struct Round {
     pub upgrade: Summary,
     /// From dialling to the end of the connection; from asking to close when all were dialled at once.
     pub close: Summary,
-    /// What the watched processes used.
-    pub servers: Vec<Cost>,
-    /// What the load generator used.
-    pub generator: Load,
+    /// What was used meanwhile.
+    #[serde(flatten)]
+    pub usage: Usage,
 }
 
 /// What all cycles share. One thread only.
@@ -109,8 +107,8 @@ impl Connect {
 
     async fn round(&self, arena: &Arena) -> Result<Round, Error> {
         let yard = Rc::new(Yard::new(arena, self.cycles)?);
-        let (watch, generator) = (Watch::new(&arena.common.pids)?, Generator::new(Vec::new())?);
-        let (cpu, load) = (watch.cpu()?, generator.start()?);
+        let meter = Meter::new(&arena.common.pids)?;
+        let begun = meter.start()?;
         arena.progress.say("connecting");
         let (attempted, seconds) = match self.at_once {
             Some(count) => (count, yard.dial_all(count).await),
@@ -125,8 +123,7 @@ impl Connect {
             per_second: succeeded as f64 / seconds.max(f64::MIN_POSITIVE),
             upgrade: yard.upgrade.take().summary(),
             close: yard.close.take().summary(),
-            servers: watch.cost_since(&cpu, succeeded)?,
-            generator: generator.load(&load, succeeded)?,
+            usage: meter.since(&begun, succeeded)?,
         })
     }
 }
@@ -215,7 +212,7 @@ impl Yard {
 
 impl Measured for Round {
     fn figures(&self) -> BTreeMap<&'static str, f64> {
-        let mut figures = Cost::figures(&self.servers);
+        let mut figures = self.usage.figures();
         figures.insert("per_second", self.per_second);
         figures.insert("upgrade_p50_us", self.upgrade.p50_us);
         figures.insert("upgrade_p99_us", self.upgrade.p99_us);
@@ -234,7 +231,6 @@ impl fmt::Display for Round {
         write!(f, "{succeeded} of {attempted} connections in {seconds:.2} s: {per_second:.0} a second")?;
         self.failed.iter().try_for_each(|(how, count)| write!(f, "\n  {count} failed: {how}"))?;
         write!(f, "\nupgrade   {}\nclose     {}", self.upgrade, self.close)?;
-        self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
-        write!(f, "\n{}", self.generator)
+        write!(f, "\n{}", self.usage)
     }
 }

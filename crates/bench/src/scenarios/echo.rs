@@ -6,16 +6,15 @@ use crate::{
     asker::{Asker, Hall},
     board::Board,
     crowd::{Crowd, make_room},
-    generator::{Generator, Load},
     latency::Summary,
     marker::LEAST_SIZE,
     metronome::Metronome,
     options::{Common, Foreign, MOST_SECONDS, MOST_SIZE, MOST_SOCKETS, Output, Repeat, parse_rate},
     pace::{Clock, Schedule},
-    process::{Cost, Watch},
     rounds::{Measured, Report},
     speech::Speech,
     stage::soon,
+    usage::{Meter, Usage},
 };
 use clap::Args;
 use serde::Serialize;
@@ -77,10 +76,9 @@ pub struct Round {
     pub send_lag: Option<Summary>,
     /// Connections that ended, by how.
     pub ended: BTreeMap<String, u64>,
-    /// What the watched processes used after the warm-up.
-    pub servers: Vec<Cost>,
-    /// What the load generator used after the warm-up.
-    pub generator: Load,
+    /// What was used after the warm-up.
+    #[serde(flatten)]
+    pub usage: Usage,
 }
 
 impl Echo {
@@ -110,7 +108,7 @@ impl Echo {
     }
 
     async fn round(&self, arena: &Arena) -> Result<Round, Error> {
-        let (watch, generator) = (Watch::new(&arena.common.pids)?, Generator::new(Vec::new())?);
+        let meter = Meter::new(&arena.common.pids)?;
         let board = Rc::new(Board::new(Clock::start()));
         let sockets = self.open(arena, &board).await?;
         let start = soon();
@@ -127,7 +125,7 @@ impl Echo {
             asking.spawn_local(asker.ask(dues.next()));
         }
         sleep_until(measured_from.into()).await;
-        let (cpu, load) = (watch.cpu()?, generator.start()?);
+        let begun = meter.start()?;
         sleep_until(until.into()).await;
         let beaten = match metronome {
             Some(metronome) => metronome.end().await,
@@ -146,8 +144,7 @@ impl Echo {
             delay: delays.summary(),
             send_lag: beaten.map(|beaten| beaten.lag),
             ended: hall.ended.borrow().clone(),
-            servers: watch.cost_since(&cpu, measured)?,
-            generator: generator.load(&load, measured)?,
+            usage: meter.since(&begun, measured)?,
         })
     }
 
@@ -186,7 +183,7 @@ impl Echo {
 
 impl Measured for Round {
     fn figures(&self) -> BTreeMap<&'static str, f64> {
-        let mut figures = Cost::figures(&self.servers);
+        let mut figures = self.usage.figures();
         figures.insert("per_second", self.per_second);
         figures.insert("delay_p50_us", self.delay.p50_us);
         figures.insert("delay_p99_us", self.delay.p99_us);
@@ -205,7 +202,6 @@ impl fmt::Display for Round {
         self.ended.iter().try_for_each(|(how, count)| writeln!(f, "  {count} connections {how}"))?;
         write!(f, "delay     {}", self.delay)?;
         self.send_lag.iter().try_for_each(|lag| write!(f, "\nsend lag  {lag}"))?;
-        self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
-        write!(f, "\n{}", self.generator)
+        write!(f, "\n{}", self.usage)
     }
 }

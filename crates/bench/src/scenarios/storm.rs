@@ -6,7 +6,6 @@ use crate::{
     board::Board,
     crew::Job,
     crowd::make_room,
-    generator::{Generator, Load},
     integrity::Integrity,
     lane::Channels,
     latency::Summary,
@@ -14,13 +13,13 @@ use crate::{
     marker::LEAST_SIZE,
     options::{Common, MOST_SECONDS, MOST_SIZE, Output, parse_rate},
     pace::{Clock, Pace, Schedule},
-    process::{Cost, Watch},
     progress::Progress,
     publisher::{Door, Plan, Publisher, Sent},
     returning::{Returner, Returns, Way},
     speech::Speech,
     stage::soon,
     subscriber::{Seat, SharedAccount, follow},
+    usage::{Meter, Usage},
     websocket::WebSocket,
 };
 use clap::Args;
@@ -94,18 +93,16 @@ pub struct Report {
     away: Summary,
     delay: Delay,
     send_lag: Summary,
-    /// What the watched processes used until all were live.
-    servers: Vec<Cost>,
-    /// What the load generator used until then.
-    generator: Load,
+    /// What was used until all were live.
+    #[serde(flatten)]
+    usage: Usage,
 }
 
 /// What the storm showed while it lasted.
 struct Passed {
     before: Summary,
     during: Summary,
-    servers: Vec<Cost>,
-    generator: Load,
+    usage: Usage,
 }
 
 /// All who read, and what they write down.
@@ -129,7 +126,7 @@ impl Storm {
     /// Measures.
     pub async fn run(&self) -> Result<Report, Error> {
         make_room((self.clients + self.staying) as usize)?;
-        let (watch, clock) = (Watch::new(&self.common.pids)?, Clock::start());
+        let (meter, clock) = (Meter::new(&self.common.pids)?, Clock::start());
         let scene = self.open(clock).await?;
         let (job, speech) = (self.job(), self.speech());
         let tls = job.tls()?;
@@ -138,7 +135,7 @@ impl Storm {
         let plan = self.plan();
         let publishing = tokio::task::spawn_blocking(move || (publisher.publish(&plan), publisher));
         sleep_until((plan.start + seconds(self.before)).into()).await;
-        let passed = self.pass(&scene, &watch).await?;
+        let passed = self.pass(&scene, &meter).await?;
         let (sent, publisher) =
             publishing.await.map_err(|error| Error::System { what: "publishing thread", source: error.into() })?;
         self.settle(&scene, &sent).await;
@@ -146,15 +143,13 @@ impl Storm {
     }
 
     /// Lets the storm pass.
-    async fn pass(&self, scene: &Scene, watch: &Watch) -> Result<Passed, Error> {
-        let own = Generator::new(Vec::new())?;
-        let (cpu, load) = (watch.cpu()?, own.start()?);
+    async fn pass(&self, scene: &Scene, meter: &Meter) -> Result<Passed, Error> {
+        let begun = meter.start()?;
         let before = scene.stayers.take().0.summary();
         scene.storm.send_replace(true);
         scene.returns.live.wait_for(self.clients.into(), seconds(self.limit)).await;
         let during = scene.stayers.take().0.summary();
-        let (servers, generator) = (watch.cost_since(&cpu, 0)?, own.load(&load, 0)?);
-        Ok(Passed { before, during, servers, generator })
+        Ok(Passed { before, during, usage: meter.since(&begun, 0)? })
     }
 
     /// Waits for what has not arrived.
@@ -170,7 +165,7 @@ impl Storm {
         stayed.note_errors(&publisher.refusals());
         let away = returns.away.borrow().summary();
         let Self { clients, staying, rate, size, .. } = *self;
-        let Passed { before, during, servers, generator } = passed;
+        let Passed { before, during, usage } = passed;
         Report {
             scenario: "storm",
             dialect: self.common.dialect,
@@ -189,8 +184,7 @@ impl Storm {
             away,
             delay: Delay { before, during, after: scene.stayers.take().0.summary() },
             send_lag: sent.lag.summary(),
-            servers,
-            generator,
+            usage,
         }
     }
 
@@ -298,7 +292,6 @@ impl fmt::Display for Report {
         writeln!(f, "-- those who stayed\n{}", self.stayed)?;
         writeln!(f, "delay before  {}\ndelay during  {}\ndelay after   {}", delay.before, delay.during, delay.after)?;
         write!(f, "-- until all were live\nsend lag of all  {}", self.send_lag)?;
-        self.servers.iter().try_for_each(|cost| write!(f, "\n{cost}"))?;
-        write!(f, "\n{}", self.generator)
+        write!(f, "\n{}", self.usage)
     }
 }
