@@ -8,13 +8,12 @@ use fanwire_auth::InvalidToken;
 use fanwire_broker::{Changed, Page, ReadError};
 use fanwire_protocol::{ChannelName, Command, Recovered, Refusal, command, error};
 use http::StatusCode;
+pub(crate) use leases::LeaseMetrics;
 pub(crate) use memory::MemoryMetrics;
 use presence::PresenceMetrics;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector, exponential_buckets,
 };
-
-pub(crate) use leases::LeaseMetrics;
 
 /// The classes of answers of the API; `denied` are 401 and 403.
 const API_STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "denied"];

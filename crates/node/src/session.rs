@@ -179,15 +179,15 @@ impl<R: AsyncRead + Unpin> Session<R> {
             self.take(decoded).await?;
         }
         let takes_commands = self.takes_commands();
-        let (shared, dialect) = (&self.shared, self.dialect);
-        let decode = |message: Incoming<'_>| shared.dialects.decode(dialect, message);
         let told = tokio::select! {
             biased;
             () = Present::end(&mut self.present) => return Err(Stop::Ended(CloseReason::TokenExpired)),
             (id, result) = first_answer(&mut self.unanswered) => self.answer_publish(id, result),
             step = under_way(&mut self.step) => self.finish(step),
             done = advance(&mut self.beside) => self.rest(done)?,
-            received = self.reader.next(&shared.reading, decode), if takes_commands => self.receive(received.map_err(Stop::Read)?)?,
+            received = next_received(&mut self.reader, &self.shared, self.dialect), if takes_commands => {
+                self.receive(received.map_err(Stop::Read)?)?
+            }
         };
         Ok(told.await?)
     }
@@ -268,6 +268,15 @@ impl<R: AsyncRead + Unpin> Session<R> {
 
 fn nothing_to_tell() -> Told {
     Either::Left(ready(Ok(())))
+}
+
+/// The next of what a client sends in its `dialect`. Cancelling it loses nothing.
+fn next_received<R: AsyncRead + Unpin>(
+    reader: &mut Reader<R>,
+    shared: &Sessions,
+    dialect: Dialect,
+) -> impl Future<Output = Result<Received, ReadEnd>> {
+    reader.next(&shared.reading, move |message: Incoming<'_>| shared.dialects.decode(dialect, message))
 }
 
 /// The outcome of the oldest unanswered publication; pending for ever where there is none.

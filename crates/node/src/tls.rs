@@ -22,7 +22,6 @@ pub(crate) use threads::HandshakeThreads;
 
 use fanwire_tls::{InvalidTls, ServerFiles, ServerSide};
 use metrics::{Port, TlsMetrics};
-
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},

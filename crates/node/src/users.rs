@@ -1,6 +1,7 @@
 //! Who is connected to this node, by users and by tokens, and with which tokens nobody is any more.
 
 use crate::{revoked::Revoked, time::unix_micros};
+use fanwire_auth::InvalidToken;
 use fanwire_protocol::{ConnectionId, UserId};
 use std::{
     borrow::Borrow,
@@ -8,6 +9,7 @@ use std::{
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use thiserror::Error;
 
 /// The connections of this node whose user is known, by a token or a trusted proxy, or whose token has a name. Others are
 /// not here, and cost nothing.
@@ -31,15 +33,19 @@ impl Index {
 }
 
 /// Why there is no place for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum NoPlace {
     /// Its user has as many on this node as it may.
+    #[error("this user has as many connections here as a user may")]
     Here,
     /// Its user has as many on all nodes as it may.
+    #[error("this user has as many connections on all nodes together as a user may")]
     Everywhere,
     /// The broker does not say how many its user has on all nodes.
+    #[error("nobody can tell how many connections this user has on other nodes")]
     Unknown,
     /// Its token was revoked.
+    #[error("the token is refused: {}", InvalidToken::Revoked)]
     Revoked,
 }
 

@@ -1,9 +1,9 @@
 //! A connection that has yet to say who it is.
 
-use super::{Session, Stop, nothing_to_tell, refusals};
+use super::{Session, Stop, next_received, nothing_to_tell, refusals};
 use crate::{auth::Auth, websocket::Received};
 use fanwire_hub::Told;
-use fanwire_protocol::{CloseReason, Command, Decoded, Event, Incoming, Request, RequestId, Token};
+use fanwire_protocol::{CloseReason, Command, Decoded, Event, Request, RequestId, Token};
 use tokio::{io::AsyncRead, time::timeout};
 
 /// Such a connection: of all that a session can do it reaches nothing but `auth` and pings.
@@ -30,9 +30,7 @@ impl<'a, R: AsyncRead + Unpin> Newcomer<'a, R> {
     }
 
     async fn turn(&mut self) -> Result<Known, Stop> {
-        let (shared, dialect) = (&self.0.shared, self.0.dialect);
-        let decode = |message: Incoming<'_>| shared.dialects.decode(dialect, message);
-        let received = self.0.reader.next(&shared.reading, decode).await.map_err(Stop::Read)?;
+        let received = next_received(&mut self.0.reader, &self.0.shared, self.0.dialect).await.map_err(Stop::Read)?;
         let decoded = match received {
             Received::Close(code) => return Err(Stop::PeerClosed(code)),
             // What arrives behind our own Close frame is read, but not carried out.

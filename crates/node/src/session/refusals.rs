@@ -35,18 +35,12 @@ pub(super) fn authenticated() -> Refusal {
 }
 
 pub(super) fn no_place(why: NoPlace) -> Refusal {
-    let (code, message) = match why {
-        NoPlace::Here => (ErrorCode::UserLimit, "this user has as many connections here as a user may"),
-        NoPlace::Everywhere => {
-            (ErrorCode::UserLimitEverywhere, "this user has as many connections on all nodes together as a user may")
-        }
-        NoPlace::Unknown => (
-            ErrorCode::BrokerUnavailable,
-            "nobody can tell how many connections this user has on other nodes; try again later",
-        ),
-        NoPlace::Revoked => return invalid_token(&InvalidToken::Revoked),
-    };
-    Refusal::new(code, message)
+    match why {
+        NoPlace::Here => Refusal::new(ErrorCode::UserLimit, why.to_string()),
+        NoPlace::Everywhere => Refusal::new(ErrorCode::UserLimitEverywhere, why.to_string()),
+        NoPlace::Unknown => Refusal::new(ErrorCode::BrokerUnavailable, format!("{why}; try again later")),
+        NoPlace::Revoked => Refusal::new(ErrorCode::Unauthorized, why.to_string()),
+    }
 }
 
 pub(super) fn rate_limited(rate: Rate) -> Refusal {

@@ -58,19 +58,12 @@ pub(super) fn refused_token(invalid: &InvalidToken) -> Box<Refused> {
 }
 
 pub(super) fn no_place(why: NoPlace) -> Box<Refused> {
-    let many = StatusCode::TOO_MANY_REQUESTS;
+    let (many, text) = (StatusCode::TOO_MANY_REQUESTS, why.to_string());
     match why {
-        NoPlace::Here => {
-            later(many, RETRY_AFTER, UpgradeResult::UserLimit, "this user has as many connections here as a user may")
-        }
-        NoPlace::Everywhere => {
-            let text = "this user has as many connections on all nodes together as a user may";
-            later(many, RETRY_AFTER, UpgradeResult::UserLimitEverywhere, text)
-        }
-        NoPlace::Unknown => {
-            busy(UpgradeResult::UserLimitUnknown, "nobody can tell how many connections this user has on other nodes")
-        }
-        NoPlace::Revoked => refused_token(&InvalidToken::Revoked),
+        NoPlace::Here => later(many, RETRY_AFTER, UpgradeResult::UserLimit, &text),
+        NoPlace::Everywhere => later(many, RETRY_AFTER, UpgradeResult::UserLimitEverywhere, &text),
+        NoPlace::Unknown => busy(UpgradeResult::UserLimitUnknown, &text),
+        NoPlace::Revoked => unauthorized(&text),
     }
 }
 
