@@ -81,6 +81,27 @@ impl Repeat {
     }
 }
 
+/// What is measured, and how often.
+#[derive(Debug, Clone, Args)]
+pub struct Subject {
+    /// The servers.
+    #[command(flatten)]
+    pub common: Common,
+    /// What others than nodes are told.
+    #[command(flatten)]
+    pub foreign: Foreign,
+    /// The rounds.
+    #[command(flatten)]
+    pub repeat: Repeat,
+}
+
+impl Subject {
+    /// What is spoken.
+    pub fn speech(&self) -> Result<Speech, Error> {
+        self.foreign.speech(self.common.dialect)
+    }
+}
+
 /// More processes than this one.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Processes {

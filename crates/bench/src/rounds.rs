@@ -4,7 +4,7 @@ use crate::{
     Error,
     arena::Arena,
     floor::Floor,
-    options::{Common, Repeat},
+    options::{Common, Subject},
     progress::Progress,
     speech::Speech,
 };
@@ -70,7 +70,7 @@ impl<R: Measured> Report<R> {
     pub async fn play(
         scenario: &'static str,
         settings: serde_json::Value,
-        (common, speech, repeat): (&Common, Speech, Repeat),
+        (Subject { common, repeat, .. }, speech): (&Subject, Speech),
         round: impl AsyncFn(Arena) -> Result<R, Error>,
     ) -> Result<Self, Error> {
         let progress = Progress::new();

@@ -3,7 +3,7 @@
 use crate::{
     Error,
     messages::{Drive, Messages, Shape},
-    options::{Common, Foreign, MOST_SUBSCRIBERS, Output, Repeat, parse_rate},
+    options::{MOST_SUBSCRIBERS, Output, Subject, parse_rate},
     rounds::Report,
     stage::Round,
 };
@@ -14,11 +14,7 @@ use serde_json::json;
 #[derive(Debug, Clone, Args)]
 pub struct Channels {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    foreign: Foreign,
-    #[command(flatten)]
-    repeat: Repeat,
+    subject: Subject,
     /// Channels, each with a subscriber of its own
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..MOST_SUBSCRIBERS))]
     channels: u32,
@@ -32,12 +28,12 @@ pub struct Channels {
 impl Channels {
     /// How the result is told.
     pub fn output(&self) -> Output {
-        self.common.output
+        self.subject.common.output
     }
 
     /// Measures.
     pub async fn run(&self) -> Result<Report<Round>, Error> {
-        let speech = self.foreign.speech(self.common.dialect)?;
+        let speech = self.subject.speech()?;
         let Shape { size, seconds, warmup, burst, processes } = self.shape;
         let settings = json!({
             "dialect": speech.name(), "channels": self.channels, "size": size, "seconds": seconds, "warmup": warmup,
@@ -45,9 +41,6 @@ impl Channels {
         });
         let (channels, drive) = (self.channels, Drive::Rate(self.rate));
         let messages = Messages { subscribers: channels, channels, drive, shape: self.shape };
-        Report::play("channels", settings, (&self.common, speech, self.repeat), async |arena| {
-            messages.play(&arena).await
-        })
-        .await
+        Report::play("channels", settings, (&self.subject, speech), async |arena| messages.play(&arena).await).await
     }
 }

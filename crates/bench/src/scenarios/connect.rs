@@ -6,7 +6,7 @@ use crate::{
     board::SCRATCH,
     crowd::make_room,
     latency::{Latency, Summary},
-    options::{Common, Foreign, MOST_MESSAGES, MOST_SOCKETS, Output, Repeat},
+    options::{MOST_MESSAGES, MOST_SOCKETS, Output, Subject},
     pace::to_nanos,
     rounds::{Measured, Report},
     usage::{Meter, Usage},
@@ -30,11 +30,7 @@ use tokio_rustls::rustls::ClientConfig;
 #[derive(Debug, Clone, Args)]
 pub struct Connect {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    foreign: Foreign,
-    #[command(flatten)]
-    repeat: Repeat,
+    subject: Subject,
     /// Cycles of connecting, upgrading and closing, in each round
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=MOST_MESSAGES))]
     cycles: u32,
@@ -84,17 +80,16 @@ struct Yard {
 impl Connect {
     /// How the result is told.
     pub fn output(&self) -> Output {
-        self.common.output
+        self.subject.common.output
     }
 
     /// Measures.
     pub async fn run(&self) -> Result<Report<Round>, Error> {
         let sockets = self.at_once.unwrap_or(self.concurrent);
         make_room(sockets as usize)?;
-        let speech = self.foreign.speech(self.common.dialect)?;
+        let speech = self.subject.speech()?;
         let settings = self.settings(speech.name());
-        Report::play("connect", settings, (&self.common, speech, self.repeat), async |arena| self.round(&arena).await)
-            .await
+        Report::play("connect", settings, (&self.subject, speech), async |arena| self.round(&arena).await).await
     }
 
     fn settings(&self, speech: &str) -> Value {

@@ -9,7 +9,7 @@ use crate::{
     latency::Summary,
     marker::LEAST_SIZE,
     metronome::Metronome,
-    options::{Common, Foreign, MOST_SECONDS, MOST_SIZE, MOST_SOCKETS, Output, Repeat, parse_rate},
+    options::{MOST_SECONDS, MOST_SIZE, MOST_SOCKETS, Output, Subject, parse_rate},
     pace::{Clock, Schedule},
     rounds::{Measured, Report},
     speech::Speech,
@@ -33,11 +33,7 @@ use tokio::{task::JoinSet, time::sleep_until};
 #[derive(Debug, Clone, Args)]
 pub struct Echo {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    foreign: Foreign,
-    #[command(flatten)]
-    repeat: Repeat,
+    subject: Subject,
     /// Connections that ask; a node is asked by `ping`
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MOST_SOCKETS))]
     connections: u32,
@@ -84,19 +80,18 @@ pub struct Round {
 impl Echo {
     /// How the result is told.
     pub fn output(&self) -> Output {
-        self.common.output
+        self.subject.common.output
     }
 
     /// Measures.
     pub async fn run(&self) -> Result<Report<Round>, Error> {
         make_room(self.connections as usize)?;
-        let speech = self.foreign.speech(self.common.dialect)?;
+        let speech = self.subject.speech()?;
         if matches!(&speech, Speech::Foreign(template) if template.echo.is_none()) {
             return Err(Error::Lacking { key: "echo" });
         }
         let settings = self.settings(&speech);
-        Report::play("echo", settings, (&self.common, speech, self.repeat), async |arena| self.round(&arena).await)
-            .await
+        Report::play("echo", settings, (&self.subject, speech), async |arena| self.round(&arena).await).await
     }
 
     fn settings(&self, speech: &Speech) -> Value {

@@ -3,7 +3,7 @@
 use crate::{
     Error,
     messages::{Drive, Messages, Shape},
-    options::{Common, Foreign, MOST_SUBSCRIBERS, Output, Repeat, parse_rate},
+    options::{MOST_SUBSCRIBERS, Output, Subject, parse_rate},
     publisher::Confirm,
     rounds::Report,
     stage::Round,
@@ -15,11 +15,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Args)]
 pub struct Fanout {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    foreign: Foreign,
-    #[command(flatten)]
-    repeat: Repeat,
+    subject: Subject,
     #[command(flatten)]
     volley: Volley,
 }
@@ -49,16 +45,15 @@ pub struct Volley {
 impl Fanout {
     /// How the result is told.
     pub fn output(&self) -> Output {
-        self.common.output
+        self.subject.common.output
     }
 
     /// Measures.
     pub async fn run(&self) -> Result<Report<Round>, Error> {
-        let speech = self.foreign.speech(self.common.dialect)?;
+        let speech = self.subject.speech()?;
         let settings = self.volley.settings(speech.name());
         let messages = self.volley.messages();
-        Report::play("fanout", settings, (&self.common, speech, self.repeat), async |arena| messages.play(&arena).await)
-            .await
+        Report::play("fanout", settings, (&self.subject, speech), async |arena| messages.play(&arena).await).await
     }
 }
 
