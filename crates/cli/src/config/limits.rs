@@ -37,19 +37,10 @@ pub(crate) struct Limits {
     /// Connections of one user at all nodes together; 0 for any number.
     pub(crate) everywhere: usize,
     /// What becomes of another one when nobody knows how many there are.
-    pub(crate) when_unknown: Unknown,
+    pub(crate) when_unknown: WhenUnknown,
 }
 
-/// What becomes of a connection of a user of whom nobody knows how many there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unknown {
-    /// It is let in.
-    Allow,
-    /// It is refused.
-    Refuse,
-}
-
-impl Choice for Unknown {
+impl Choice for WhenUnknown {
     const NAMES: &'static [(&'static str, Self)] = &[("allow", Self::Allow), ("refuse", Self::Refuse)];
 }
 
@@ -75,7 +66,7 @@ impl Default for Limits {
             address: Pace { rate: 0, burst: 100 },
             user_connections: 0,
             everywhere: 0,
-            when_unknown: Unknown::Allow,
+            when_unknown: WhenUnknown::Allow,
         }
     }
 }
@@ -123,11 +114,7 @@ impl Limits {
 
     /// How many connections it may have on all nodes together.
     pub(crate) fn everywhere(&self) -> Option<Everywhere> {
-        let when_unknown = match self.when_unknown {
-            Unknown::Allow => WhenUnknown::Allow,
-            Unknown::Refuse => WhenUnknown::Refuse,
-        };
-        limited(self.everywhere).map(|limit| Everywhere { limit, when_unknown })
+        limited(self.everywhere).map(|limit| Everywhere { limit, when_unknown: self.when_unknown })
     }
 }
 

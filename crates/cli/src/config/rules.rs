@@ -1,7 +1,7 @@
 //! What must hold between values.
 
-use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, limits::Unknown, namespaces, problem::Problem};
-use fanwire_node::{ForwardedHeader, Who};
+use super::{Config, Effective, PUBLIC_TLS, auth, groups::INTERNAL_TLS, namespaces, problem::Problem};
+use fanwire_node::{ForwardedHeader, WhenUnknown, Who};
 
 /// The rules that `config` breaks.
 pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
@@ -45,7 +45,7 @@ pub(crate) fn broken(config: &Config, effective: &Effective) -> Vec<Problem> {
             &["auth.keys", "server.user_header"],
         ),
         rule(
-            limits.everywhere > 0 || limits.when_unknown == Unknown::Allow,
+            limits.everywhere > 0 || limits.when_unknown == WhenUnknown::Allow,
             "limits.user.when_unknown",
             "means nothing with",
             &["limits.user.everywhere"],
